@@ -1,0 +1,323 @@
+"""Directories that a command makes: claimed before, filled, and signed with `manifest.json` last."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import orjson
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+import medtune
+from medtune.config import CommandConfig, Input, find_inputs
+from medtune.errors import UserError
+
+MANIFEST = "manifest.json"
+STARTED = "started.json"
+LOCK = ".lock"
+CHECKPOINTS = "checkpoints"
+"""What an interrupted run resumes from; no part of the product."""
+LOGS = "logs"
+"""What tells of the run and not of its product, such as timings."""
+
+T = TypeVar("T", bound=BaseModel)
+Counts = dict[str, Any]
+Run = Callable[[Any], Counts]
+State = Literal["new", "made", "unfinished", "other"]
+
+
+class Manifest(BaseModel):
+    """What a finished directory is: written last, so that its presence means the directory is whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: str
+    version: int
+    key: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    """Digest of each input by config field."""
+    paths: dict[str, str]
+    """Where each input lay, relative to this directory when on the same drive."""
+    files: dict[str, str]
+    """sha256 of each file of the product."""
+    counts: Counts
+    code: str
+    started: str
+    seconds: float
+
+
+class Claim(NamedTuple):
+    """A config with everything that names its result."""
+
+    command: str
+    version: int
+    config: CommandConfig
+    inputs: dict[str, str]
+    key: str
+
+
+# ---- digests and keys ----
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def product_files(folder: Path) -> dict[str, str]:
+    """sha256 of each file below `folder` by its name, without manifests, checkpoints and logs."""
+    skipped = {MANIFEST, STARTED, LOCK, CHECKPOINTS, LOGS}
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {name.as_posix(): digest_of_file(folder / name) for name in names if name.parts[0] not in skipped}
+
+
+def digest_of(source: Input) -> str:
+    """What stands for an input in a key: the bytes of a file, the files of a directory, the pinned hub id."""
+    if source.is_hub_id:
+        if "@" not in source:
+            raise UserError(f"{source}: no such path; for a model on a hub pin its revision: {source}@<commit>")
+        return str(source)
+    if source.path.is_file():
+        return digest_of_file(source.path)
+    if not source.path.is_dir():
+        raise UserError(f"{source}: no such file or directory")
+    if (source.path / STARTED).exists():
+        raise UserError(f"{source}: unfinished; run the command that makes it again, it resumes")
+    manifest = read_manifest(source.path)
+    files = manifest.files if manifest else product_files(source.path)
+    return hashlib.sha256(orjson.dumps(files, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def claim(command: str, version: int, config: CommandConfig) -> Claim:
+    """The config with the digests of its inputs and the key: sha256 of command, version, config, inputs.
+
+    Paths do not enter the key (digests stand for inputs), nor does the section `runtime`.
+    """
+    inputs = {field: digest_of(source) for field, source in find_inputs(config)}
+    settings = _without_paths(config.model_dump(mode="python", exclude={"out", "runtime"}))
+    content = orjson.dumps([command, version, settings, inputs], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return Claim(command, version, config, inputs, hashlib.sha256(content).hexdigest())
+
+
+def _without_paths(value: object) -> object:
+    match value:
+        case Input() | Path():
+            return None
+        case Mapping():
+            return {str(key): _without_paths(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case list() | tuple():
+            return [_without_paths(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            return value
+
+
+# ---- making one ----
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a whole directory, None where there is none."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise UserError(f"{folder / MANIFEST}: damaged; remove the directory and run again") from None
+
+
+def state_of(folder: Path, key: str) -> State:
+    """Whether `folder` is free, holds this key (whole or unfinished), or belongs to something else."""
+    manifest = read_manifest(folder) if folder.is_dir() else None
+    if manifest:
+        return "made" if manifest.key == key else "other"
+    if (folder / STARTED).exists():
+        return "unfinished" if orjson.loads((folder / STARTED).read_bytes())["key"] == key else "other"
+    if not folder.exists() or (folder.is_dir() and not any(path.name != LOCK for path in folder.iterdir())):
+        return "new"
+    return "other"
+
+
+def make(job: Claim, run: Run, *, replace: bool = False) -> Manifest:
+    """The manifest of `job.config.out`, made now unless it is there already.
+
+    A directory that belongs to another run is refused unless `replace`. When `run` fails with a UserError, what it
+    wrote is removed, save checkpoints; whatever else interrupts it leaves a directory that is marked unfinished.
+    """
+    out = job.config.out
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a directory as out")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            manifest = _make(job, run, replace)
+    except Timeout:
+        raise UserError(f"{out}: another medtune is writing to it; wait for it to end") from None
+    (out / LOCK).unlink(missing_ok=True)
+    return manifest
+
+
+def _make(job: Claim, run: Run, replace: bool) -> Manifest:
+    out, started, clock = job.config.out, datetime.now(UTC), time.monotonic()
+    state = state_of(out, job.key)
+    if state == "made":
+        return read_manifest(out) or _vanished(out)
+    if state == "other" and not replace:
+        raise UserError(f"{out}: {_owner(out)}; name another out, or add --replace to overwrite it")
+    _clear(out, keep=(LOCK, CHECKPOINTS) if state == "unfinished" else (LOCK,))
+    write_bytes(out / STARTED, orjson.dumps({"command": job.command, "key": job.key}))
+    try:
+        counts = run(job.config)
+    except UserError:
+        if not (out / CHECKPOINTS).exists():
+            _clear(out, keep=(LOCK,))
+        raise
+    manifest = Manifest(
+        command=job.command,
+        version=job.version,
+        key=job.key,
+        config=job.config.model_dump(mode="json"),
+        inputs=job.inputs,
+        paths={field: _relative(source, out) for field, source in find_inputs(job.config)},
+        files=product_files(out),
+        counts=counts,
+        code=medtune.__version__,
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - clock, 2),
+    )
+    write_bytes(out / MANIFEST, orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2))
+    (out / STARTED).unlink()
+    return manifest
+
+
+def _vanished(out: Path) -> Manifest:
+    raise UserError(f"{out / MANIFEST}: vanished while it was read; run again")
+
+
+def _owner(out: Path) -> str:
+    manifest = read_manifest(out)
+    if manifest:
+        return f"holds another {manifest.command} (its key is {manifest.key[:8]})"
+    if (out / STARTED).exists():
+        return "holds an unfinished run with other settings"
+    return "is not empty and was not made by medtune"
+
+
+def _clear(folder: Path, *, keep: tuple[str, ...]) -> None:
+    for path in folder.iterdir():
+        if path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _relative(source: Input, out: Path) -> str:
+    if source.is_hub_id or source.startswith("samples:"):
+        return str(source)
+    try:
+        return Path(os.path.relpath(source.path, out)).as_posix()
+    except ValueError:  # another drive on Windows
+        return source.path.resolve().as_posix()
+
+
+# ---- lineage ----
+
+
+class Ancestor(NamedTuple):
+    """One node of a lineage tree."""
+
+    depth: int
+    field: str
+    """The config field of the child that reads this."""
+    path: str
+    manifest: Manifest | None
+    """None for raw files and hub models."""
+    is_changed: bool
+    """Whether its content is no longer what the child was made from."""
+
+
+def ancestors(folder: Path, *, depth: int = 0) -> Iterator[Ancestor]:
+    """What a directory was made from, parents before grandparents' siblings (depth first)."""
+    manifest = read_manifest(folder)
+    if not manifest:
+        raise UserError(f"{folder}: no {MANIFEST} in it; it is no finished medtune directory")
+    for field, digest in manifest.inputs.items():
+        path = manifest.paths[field]
+        source = Input(path if path.startswith("samples:") else Path(os.path.normpath(folder / path)))
+        if not source.path.exists():
+            is_hub = path == digest
+            yield Ancestor(depth + 1, field, path if is_hub else str(source), None, not is_hub)
+            continue
+        home = home_of(source.path)
+        yield Ancestor(
+            depth + 1, field, str(source), read_manifest(home) if home else None, digest_of(source) != digest
+        )
+        if home:
+            yield from ancestors(home, depth=depth + 1)
+
+
+def home_of(path: Path) -> Path | None:
+    """The finished directory that `path` is or lies in, None for raw files."""
+    return next((folder for folder in (path, *path.parents[:2]) if (folder / MANIFEST).is_file()), None)
+
+
+# ---- files ----
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Nothing; the file is either as before or whole, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Like `write_bytes`, in UTF-8 with `\\n` line ends."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Like `write_bytes`, as indented JSON."""
+    write_bytes(path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> int:
+    """The number of rows written, one JSON object a line; the file appears when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    count = 0
+    with partial.open("wb") as file:
+        for row in rows:
+            content = row.model_dump(exclude_defaults=False) if isinstance(row, BaseModel) else row
+            file.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return count
+
+
+def read_jsonl(path: Path, kind: type[T] | TypeAdapter[T]) -> Iterator[T]:
+    """The rows of a file that medtune wrote; a fault names file and line."""
+    adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield adapter.validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(step) for step in first["loc"])
+                raise UserError(f"{path}:{number}: {place + ': ' if place else ''}{first['msg']}") from None

@@ -1,0 +1,209 @@
+"""`medtune <command> [file.yaml] [key=value …]`: the only place that prints, and the only error boundary."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import medtune
+from medtune.commands import COMMANDS
+from medtune.errors import UserError
+
+if TYPE_CHECKING:
+    from medtune.artifact import Counts
+    from medtune.recipe import Event
+
+OTHER_COMMANDS = {
+    "run": "a recipe: commands in order; `medtune run` alone runs the quickstart",
+    "lineage": "the tree of what a directory was made from",
+}
+
+USAGE = """medtune {version}: Chinese medical language models that can be trusted. Research use only.
+
+usage: medtune COMMAND [FILE.yaml] [KEY=VALUE …]     --key value means the same as key=value
+       medtune COMMAND --help                        every key of a command, with its default
+
+{table}
+
+options: --help  --version  --replace (overwrite what another run left in `out`)
+"""
+
+
+class Arguments(NamedTuple):
+    """A command line, sorted."""
+
+    command: str
+    files: list[str]
+    overrides: list[str]
+    flags: set[str]
+
+
+FLAGS = ("help", "version", "replace", "check", "verify")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Nothing; ends the process with 0, 2 for the user's errors, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # Windows consoles
+    try:
+        dispatch(sort_arguments(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again, it resumes", file=sys.stderr)
+        sys.exit(130)
+
+
+def sort_arguments(argv: Sequence[str]) -> Arguments:
+    """The command, its files, its `key=value` overrides and our own flags."""
+    words, files, overrides, flags = list(argv), list[str](), list[str](), set[str]()
+    command = ""
+    while words:
+        word = words.pop(0)
+        name = word.removeprefix("--").replace("-", "_")
+        if word in ("-h", "--help"):
+            flags.add("help")
+        elif word.startswith("--") and name in FLAGS:
+            flags.add(name)
+        elif word.startswith("--") and "=" in word:
+            overrides.append(word.removeprefix("--"))
+        elif word.startswith("--no-"):
+            overrides.append(f"{name.removeprefix('no_')}=false")
+        elif word.startswith("--"):
+            has_value = bool(words) and not words[0].startswith("--")
+            overrides.append(f"{word.removeprefix('--')}={words.pop(0) if has_value else 'true'}")
+        elif not command:
+            command = word
+        elif "=" in word and not Path(word).exists():
+            overrides.append(word)
+        else:
+            files.append(word)
+    return Arguments(command, files, overrides, flags)
+
+
+def dispatch(arguments: Arguments) -> None:
+    """Nothing; does what the command line asks."""
+    command, files, overrides, flags = arguments
+    if "version" in flags:
+        print(medtune.__version__)
+    elif not command:
+        print(usage())
+    elif command not in COMMANDS and command not in OTHER_COMMANDS:
+        near = get_close_matches(command, [*COMMANDS, *OTHER_COMMANDS], n=1)
+        raise UserError(f"unknown command {command}; " + (f"did you mean {near[0]}?" if near else "see medtune --help"))
+    elif "help" in flags:
+        print(help_of(command))
+    elif len(files) > 1:
+        raise UserError(f"{command} takes one file; given: {' '.join(files)}")
+    elif command == "run":
+        run_recipe(files[0] if files else "quickstart", overrides, check="check" in flags)
+    elif command == "lineage":
+        if not files:
+            raise UserError("lineage wants the directory to look into: medtune lineage DIR")
+        print_lineage(Path(files[0]), verify="verify" in flags)
+    else:
+        run_single(command, files[0] if files else None, overrides, replace="replace" in flags)
+
+
+def usage() -> str:
+    """The first page of help."""
+    rows = [(name, command.summary) for name, command in COMMANDS.items()] + list(OTHER_COMMANDS.items())
+    table = "\n".join(f"  {name:<10} {summary}" for name, summary in rows)
+    return USAGE.format(version=medtune.__version__, table=table)
+
+
+def help_of(command: str) -> str:
+    """Every key of a command with type, default and meaning."""
+    if command == "run":
+        return (
+            "medtune run [RECIPE.yaml] [steps.NAME.KEY=VALUE …] [--check]\n\n"
+            "Checks every step, then runs them in order, each in a process of its own. What is made already is skipped, what was\n"
+            "interrupted resumes. A step whose settings changed is made anew; its old result waits under .previous/ and returns\n"
+            "with the old settings. --check ends after the checks. Without a recipe, the quickstart runs."
+        )
+    if command == "lineage":
+        return "medtune lineage DIR [--verify]\n\nPrints what DIR was made from. --verify compares every file with its recorded sha256."
+    from medtune.reference import describe
+
+    return describe(command)
+
+
+def run_single(command: str, file: str | None, overrides: Sequence[str], *, replace: bool) -> None:
+    """Nothing; one command has run, or was found done."""
+    from medtune.artifact import read_manifest
+    from medtune.commands import config_of, run_command
+    from medtune.config import load
+
+    config = load(config_of(command), Path(file) if file else None, overrides)
+    before = read_manifest(config.out) if config.out.is_dir() else None
+    manifest = run_command(command, config, replace=replace)
+    how = "already made" if before == manifest else f"made in {manifest.seconds:.1f} s"
+    print(f"{config.out}: {how}{counts_line(manifest.counts)}")
+    print_reports([config.out])
+
+
+def run_recipe(name: str, overrides: Sequence[str], *, check: bool) -> None:
+    """Nothing; the recipe has run, with a line for each step."""
+    from medtune import recipe
+
+    path = recipe.find_recipe(name)
+    steps = recipe.read_recipe(path, overrides)
+    print(f"{path}: {len(steps)} steps, all checked")
+    if check:
+        return
+    for event in recipe.run_recipe(steps):
+        print_event(event)
+    print_reports([step.config.out for step in steps if step.command == steps[-1].command])
+
+
+def print_event(event: "Event") -> None:
+    """Nothing; one line on the screen, overwritten by the step's result on a terminal."""
+    head = f"[{event.number:>{len(str(event.total))}}/{event.total}] {event.step.name:<22} "
+    if event.state == "started":
+        print(f"{head}…", end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    else:
+        how = f"{event.seconds:6.1f} s" if event.state == "made" else event.state
+        print(f"{head}{how}{counts_line(event.counts)}", flush=True)
+
+
+def counts_line(counts: "Counts") -> str:
+    """The first counts of a manifest, short enough for a line."""
+    short = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in counts.items()
+             if isinstance(value, str | int | float)]  # fmt: skip
+    return "  " + " · ".join(short[:4]) if short else ""
+
+
+def print_reports(folders: Sequence[Path]) -> None:
+    """Nothing; says where the reports are that a reader would want."""
+    for folder in folders:
+        if (folder / "report.html").exists():
+            print(f"report: {(folder / 'report.html').resolve()}")
+
+
+def print_lineage(folder: Path, *, verify: bool) -> None:
+    """Nothing; a tree of what the directory came from. With `verify`, changed files end it with an error."""
+    from medtune.artifact import ancestors, product_files, read_manifest
+
+    top = read_manifest(folder)
+    if not top:
+        raise UserError(f"{folder}: no manifest.json in it; it is no finished medtune directory")
+    print(f"{folder}  {top.command} v{top.version}  {top.key[:8]}{counts_line(top.counts)}")
+    changed = [folder] if verify and product_files(folder) != top.files else []
+    for node in ancestors(folder):
+        what = f"{node.manifest.command} {node.manifest.key[:8]}" if node.manifest else "raw"
+        mark = "  CHANGED since" if node.is_changed else ""
+        print(f"{'   ' * node.depth}└─ {node.field}: {node.path}  ({what}){mark}")
+        home = Path(node.path)
+        if verify and node.manifest and home.is_dir() and product_files(home) != node.manifest.files:
+            changed.append(home)
+    if changed:
+        raise UserError(f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}")
+
+
+def wrap(text: str, indent: str) -> str:
+    """The text folded to the width of a terminal."""
+    return textwrap.fill(" ".join(text.split()), width=100, initial_indent=indent, subsequent_indent=indent)

@@ -1,0 +1,185 @@
+"""Strict configs: what a command may be told, read from YAML and `key=value`, refused with a suggestion when misspelt."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from medtune.errors import UserError
+
+SAMPLES = Path(__file__).parent / "samples"
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+
+# Names that users of other tools type, and what they are called here (a dot leads into a section).
+OTHER_SPELLINGS = {
+    "output_dir": "out", "model_name_or_path": "model", "base_model": "model", "finetuning_type": "method",
+    "tuner_type": "method", "train_type": "method", "lora_rank": "method.rank", "lora_r": "method.rank",
+    "lora_alpha": "method.alpha", "lora_dropout": "method.dropout", "lora_target": "method.target_modules",
+    "target_modules": "method.target_modules", "lora_target_modules": "method.target_modules",
+    "cutoff_len": "max_length", "model_max_length": "max_length", "sequence_len": "max_length",
+    "max_seq_length": "max_length", "block_size": "max_length", "num_epochs": "num_train_epochs",
+    "micro_batch_size": "per_device_train_batch_size", "train_file_dir": "train", "dataset": "train",
+    "validation_file_dir": "valid", "eval_dataset": "valid", "val_size": "split.valid",
+    "model_path": "model", "data_path": "questions", "max_new_tokens": "sampling.max_new_tokens",
+    "temperature": "sampling.temperature", "evaluation_strategy": "eval_steps", "eval_strategy": "eval_steps",
+}  # fmt: skip
+
+
+class Config(BaseModel):
+    """Base of every config section: unknown keys are errors, values do not change, docstrings are the help."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+C = TypeVar("C", bound=Config)
+
+
+class CommandConfig(Config):
+    """Base of a command's config: every command makes one directory."""
+
+    out: Path
+    """The directory to make. It is whole once `manifest.json` stands in it."""
+
+
+class Input(str):
+    """What a command reads: a path, `samples:NAME` for a file that ships with medtune, or a hub id `owner/name@revision`.
+
+    A type and not a mark, so that it is found by walking values, inside lists and optionals too.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+
+    @property
+    def path(self) -> Path:
+        """Where it lies on this machine (for a hub id: where it would, were it a path)."""
+        if self.startswith("samples:"):
+            return SAMPLES / self.removeprefix("samples:")
+        return Path(self).expanduser()
+
+    @property
+    def is_hub_id(self) -> bool:
+        """Whether this names a model or data set on a hub rather than a path that exists."""
+        return HUB_ID.fullmatch(self) is not None and not self.path.exists()
+
+
+def find_inputs(value: object, field: str = "") -> Iterator[tuple[str, Input]]:
+    """Every Input inside a config with its dotted field name, in field order."""
+    if isinstance(value, Input):
+        yield field, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from find_inputs(value.__dict__[name], f"{field}.{name}".lstrip("."))
+    elif isinstance(value, Mapping):
+        for name, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from find_inputs(item, f"{field}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            yield from find_inputs(item, f"{field}.{index}")
+
+
+def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool = True) -> dict[str, Any]:
+    """The mapping in a YAML file with `key=value` laid over it and, if wanted, every `${…}` filled in."""
+    from omegaconf import OmegaConf  # half of the start-up time, and --help does not need it
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path else ""
+        tree = OmegaConf.merge(OmegaConf.create(text or "{}"), OmegaConf.from_dotlist(list(overrides)))
+        filled = OmegaConf.to_container(tree, resolve=resolve)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (IsADirectoryError, PermissionError):
+        raise UserError(f"{path}: cannot be read as a file; name a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{path or 'command line'}: {' '.join(str(error).split())}") from None
+    if not isinstance(filled, dict):
+        raise UserError(f"{path}: holds a {type(filled).__name__}; `key: value` lines are wanted")
+    return {str(key): value for key, value in filled.items()}
+
+
+def judge(kind: type[C], values: Mapping[str, Any], where: str) -> C:
+    """The checked config, or one UserError with a line for each fault."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError("\n".join(f"{where}: {_fault(kind, item)}" for item in error.errors())) from None
+
+
+def load(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
+    """A config from defaults < YAML < `key=value`. A mistyped key is named even when the file is missing."""
+    try:
+        values = read_yaml(path, overrides)
+    except UserError as missing:
+        unknown = [line for line in _faults(kind, read_yaml(None, overrides)) if "unknown key" in line]
+        raise UserError("\n".join([str(missing), *unknown])) from None
+    return judge(kind, values, str(path or "command line"))
+
+
+def _faults(kind: type[Config], values: Mapping[str, Any]) -> list[str]:
+    try:
+        kind.model_validate(values)
+    except ValidationError as error:
+        return [f"command line: {_fault(kind, item)}" for item in error.errors()]
+    return []
+
+
+def _fault(kind: type[Config], error: ErrorDetails) -> str:
+    """One line for one pydantic error: the key, what is wrong with it, and the nearest right spelling."""
+    steps = [str(step) for step in error["loc"]]
+    key = ".".join(steps)
+    match error["type"]:
+        case "extra_forbidden":
+            known = _fields_at(kind, steps[:-1])
+            near = OTHER_SPELLINGS.get(steps[-1], "")
+            if near.split(".")[0] not in known:
+                near = next(iter(get_close_matches(steps[-1], known, n=1, cutoff=0.6)), "")
+            hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+            return f"{key}: unknown key; {hint}"
+        case "missing":
+            return f"{key}: must be given"
+        case "union_tag_not_found" | "union_tag_invalid":
+            return f"{key}: {error['msg'].lower()}"
+        case _:
+            return f"{key or 'config'}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r:.80})"
+
+
+def _fields_at(kind: type[BaseModel], steps: Sequence[str]) -> list[str]:
+    """The keys known in the section that a pydantic error location leads to."""
+    section: type[BaseModel] = kind
+    for step in steps:
+        field = section.model_fields.get(step)
+        models = models_in(field.annotation) if field else [
+            model for model in _siblings(kind, section) if model.model_fields["type"].default == step
+        ]  # fmt: skip
+        section = models[0] if models else section
+    return list(section.model_fields)
+
+
+def _siblings(kind: type[BaseModel], section: type[BaseModel]) -> list[type[BaseModel]]:
+    """The variants of the union that `section` stands in, wherever in `kind` that is."""
+    families = [models_in(field.annotation) for field in kind.model_fields.values()]
+    return [model for family in families if section in family for model in family if "type" in model.model_fields]
+
+
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """Every config class inside an annotation such as `list[A | B] | None`, in written order."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is Annotated:
+        return models_in(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType, list, tuple, dict):
+        return [model for part in get_args(annotation) for model in models_in(part)]
+    return []

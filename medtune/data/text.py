@@ -1,0 +1,50 @@
+"""Bytes -> text -> text in one form."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from medtune.errors import UserError
+
+LEXICON = Path(__file__).parents[1] / "lexicon"
+
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+GUESSES = ("utf-8", "gb18030")
+"""Tried in this order: text in UTF-8 is hardly ever valid by chance, while GB18030 takes almost any bytes."""
+
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
+BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+NO_WORD = re.compile(r"[\W_]+")
+
+
+def find_encoding(path: Path) -> str:
+    """The encoding in which all bytes of the file make sense."""
+    content = path.read_bytes()
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    for encoding in GUESSES:
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise UserError(f"{path}: neither UTF-8 nor GB18030; name its encoding in the source")
+
+
+def tidy(text: str) -> str:
+    """The text with `\\n` line ends, no control characters, at most one blank line in a row, no blank ends."""
+    lines = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return BLANK_LINES.sub("\n\n", lines).strip()
+
+
+def bare(text: str) -> str:
+    """The text as it is compared with others: lower case, letters and digits only."""
+    return NO_WORD.sub("", text.lower())
+
+
+@cache
+def read_words(name: str) -> frozenset[str]:
+    """The entries of a lexicon file, lower case, comments left out."""
+    lines = (LEXICON / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))

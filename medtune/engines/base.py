@@ -1,0 +1,38 @@
+"""What every engine can do, and how one is opened."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from medtune.engines.config import EngineRuntime, HfEngine, Sampling
+from medtune.records import Completion, Likelihood, Message
+
+
+class Choices(NamedTuple):
+    """Candidate answers to one prompt, to be compared by their likelihood."""
+
+    messages: Sequence[Message]
+    candidates: dict[str, str]
+    """Text of each candidate by its key."""
+    is_closed: bool = False
+    """Whether the end of the answer counts too: needed where one candidate may begin another, as A begins AC."""
+    prior: Sequence[Message] | None = None
+    """The same prompt without the question, for the prior likelihood."""
+
+
+class Engine(Protocol):
+    """Messages in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """(index, completion) of each prompt, as soon as its batch is done."""
+        ...
+
+    def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
+        """(index, likelihoods by candidate key) of each question, as soon as its batch is done."""
+        ...
+
+
+def open_engine(config: HfEngine, runtime: EngineRuntime) -> Engine:
+    """An engine with its model loaded."""
+    from medtune.engines.hf import HfInProcess  # torch and transformers
+
+    return HfInProcess(config, runtime)

@@ -1,0 +1,80 @@
+"""What predict, evaluate and compare may be told."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from medtune.config import CommandConfig, Input
+from medtune.engines.config import EngineRuntime, HfEngine, Sampling
+from medtune.records import Way
+
+Preset = Literal["plain", "chat", "ceval-official"]
+
+
+class PredictConfig(CommandConfig):
+    """Let a model answer records: exam questions or dialogues that end with the user."""
+
+    engine: HfEngine
+    """The model that answers."""
+    records: Input
+    """File of questions or dialogues, such as `runs/exam/test.jsonl`."""
+    ways: tuple[Way, ...] = ("generate",)
+    """How questions are answered: `generate` free text; `letter` the likelihood of each option letter;
+    `cloze` the likelihood of each option text, for models too small to know letters."""
+    preset: Preset = "chat"
+    """How a question is worded."""
+    sampling: Sampling = Sampling()
+    """How free text is drawn."""
+    runtime: EngineRuntime = EngineRuntime()
+    """What changes speed and not the answers."""
+
+    @model_validator(mode="after")
+    def _has_ways(self) -> "PredictConfig":
+        if not self.ways or len(set(self.ways)) < len(self.ways):
+            raise ValueError("ways must name each way once, and at least one")
+        return self
+
+
+class EvaluateConfig(CommandConfig):
+    """Score predicted answers to an exam, and write the report."""
+
+    predictions: Input
+    """Directory that `predict` made."""
+    questions: Input
+    """The file of questions that was answered: none may be missing from the predictions."""
+    cloze_norm: Literal["none", "tokens", "chars", "prior"] = "prior"
+    """How option likelihoods of different lengths are made comparable: `tokens` and `chars` divide by the
+    length, `prior` subtracts the likelihood without the question (OLMES, arXiv 2406.08446)."""
+    name: str = ""
+    """What the report calls the model; its directory name when empty."""
+
+
+class CompareConfig(CommandConfig):
+    """Compare arms of an experiment on the same exam, paired question by question."""
+
+    arms: dict[str, tuple[Input, ...]] = Field(min_length=2)
+    """Evaluations by arm, one per seed, such as
+    `{base: [runs/eval-base], random: [runs/eval-random-1, runs/eval-random-2]}`."""
+    contrasts: tuple[tuple[str, str], ...] = ()
+    """Pairs of arms to test, the hoped-for better one first; every arm against the first one when empty."""
+    way: Way = "generate"
+    """The way of answering that the verdict speaks of."""
+    num_resamples: int = Field(default=10_000, ge=1000)
+    """Bootstrap and permutation draws."""
+    seed: int = Field(default=42, ge=0)
+    """Seed of these draws."""
+
+    @model_validator(mode="after")
+    def _contrasts_name_arms(self) -> "CompareConfig":
+        empty = [arm for arm, folders in self.arms.items() if not folders]
+        if empty:
+            raise ValueError(f"arm {empty[0]} names no evaluation")
+        for better, worse in self.contrasts:
+            unknown = [arm for arm in (better, worse) if arm not in self.arms]
+            if unknown:
+                raise ValueError(f"contrasts: {unknown[0]} is no arm; known: {', '.join(self.arms)}")
+            if better == worse:
+                raise ValueError(f"contrasts: {better} cannot be compared with itself")
+        if len(set(self.contrasts)) < len(self.contrasts):
+            raise ValueError("contrasts must name each pair once")
+        return self

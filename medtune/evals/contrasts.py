@@ -1,0 +1,135 @@
+"""The statistics of a comparison: arms of one or more runs, on the same items."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from medtune.evals.exam import Item, compare_with_chance
+from medtune.records import Estimate
+from medtune.scorers.stats import (
+    Floats,
+    bootstrap_difference,
+    bootstrap_mean,
+    holm,
+    mcnemar,
+    minimum_detectable_difference,
+    sign_flip_test,
+    wilson,
+)
+
+ALPHA = 0.05
+
+Finding = Literal["better", "worse", "same", "split"]
+
+
+class Pair(NamedTuple):
+    """One run of the first arm against one run of the second."""
+
+    number: int
+    fixed: int
+    """Items that the first has right and the second wrong."""
+    broken: int
+    p: float
+
+
+class Contrast(NamedTuple):
+    """One arm against another, seeds averaged."""
+
+    better: str
+    worse: str
+    difference: Estimate
+    p: float
+    adjusted: float
+    pairs: tuple[Pair, ...]
+    num_unpaired: int
+    """Runs beyond the shorter arm's number: they enter the means and have no partner."""
+    detectable: float
+    """Smallest true difference that this many items would show with 80 % power."""
+
+    @property
+    def num_agreeing(self) -> int:
+        """Seed pairs whose difference has the sign of the mean."""
+        sign = np.sign(self.difference.value)
+        return sum(bool(np.sign(pair.fixed - pair.broken) == sign != 0) for pair in self.pairs)
+
+    @property
+    def finding(self) -> Finding:
+        """What the contrast shows; `split` when it is significant but the seeds point both ways."""
+        if self.adjusted >= ALPHA:
+            return "same"
+        if self.num_agreeing < len(self.pairs):
+            return "split"
+        return "better" if self.difference.value > 0 else "worse"
+
+
+class ChanceCount(NamedTuple):
+    """How many runs of an arm lie clearly above and below guessing."""
+
+    above: int
+    below: int
+    num_runs: int
+
+
+def estimate_arm(
+    right: Floats, clusters: Sequence[str], *, rng: np.random.Generator, num_resamples: int
+) -> Estimate:
+    """Mean accuracy of runs (runs, n): Wilson for one run of unrelated items, else cluster bootstrap."""
+    if len(right) == 1 and len(set(clusters)) == len(clusters):
+        return wilson(int(right.sum()), len(clusters))
+    mean = bootstrap_mean(right.mean(axis=0), clusters, rng=rng, num_resamples=num_resamples)
+    return mean.model_copy(update={"count": int(right.sum())}) if len(right) == 1 else mean
+
+
+def pair_runs(better: Floats, worse: Floats) -> tuple[Pair, ...]:
+    """Run i against run i; the only run of an arm is paired with each of the other's."""
+    many = max(len(better), len(worse)) if 1 in (len(better), len(worse)) else min(len(better), len(worse))
+    pairs: list[Pair] = []
+    for index in range(many):
+        one = better[index if len(better) > 1 else 0]
+        two = worse[index if len(worse) > 1 else 0]
+        fixed, broken = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
+        pairs.append(Pair(index + 1, fixed, broken, mcnemar(fixed, broken)))
+    return tuple(pairs)
+
+
+def contrast_arms(
+    arms: dict[str, Floats],
+    contrasts: Sequence[tuple[str, str]],
+    clusters: Sequence[str],
+    *,
+    seed: Sequence[int],
+    num_resamples: int,
+) -> list[Contrast]:
+    """Every contrast with its p adjusted for their number. Each draws from its own stream of `seed`."""
+    found: list[Contrast] = []
+    for number, (better, worse) in enumerate(contrasts):
+        rng = np.random.default_rng([*seed, number])
+        one, two = arms[better], arms[worse]
+        pairs = pair_runs(one, two)
+        discordant = sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters))
+        contrast = Contrast(
+            better=better,
+            worse=worse,
+            difference=bootstrap_difference(one, two, clusters, rng=rng, num_resamples=num_resamples),
+            p=sign_flip_test(
+                one.mean(axis=0) - two.mean(axis=0), clusters, rng=rng, num_resamples=num_resamples
+            ),
+            adjusted=1.0,
+            pairs=pairs,
+            num_unpaired=max(len(one), len(two)) - len(pairs),
+            detectable=minimum_detectable_difference(len(clusters), max(discordant, 1 / len(clusters))),
+        )
+        found.append(contrast)
+    adjusted = holm([contrast.p for contrast in found])
+    return [contrast._replace(adjusted=p) for contrast, p in zip(found, adjusted, strict=True)]
+
+
+def count_against_chance(right: Floats, items: Sequence[Item]) -> ChanceCount:
+    """How many runs (runs, n) differ from guessing by the exact binomial test, adjusted for their number."""
+    tests = [compare_with_chance(int(run.sum()), items) for run in right]
+    sides = [
+        "same" if p >= ALPHA else "above" if run.mean() > test.chance else "below"
+        for run, test, p in zip(right, tests, holm([test.p for test in tests]), strict=True)
+    ]
+    return ChanceCount(sides.count("above"), sides.count("below"), len(sides))

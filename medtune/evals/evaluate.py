@@ -1,0 +1,122 @@
+"""The command that scores predicted answers to an exam and reports on them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from medtune.artifact import Counts, ancestors, digest_of, home_of, read_jsonl, read_manifest, write_jsonl
+from medtune.errors import UserError
+from medtune.evals.config import EvaluateConfig
+from medtune.evals.exam import item_of, score_all
+from medtune.evals.exam_report import report_from
+from medtune.evals.phrases import phrase
+from medtune.evals.report import write_reports
+from medtune.records import Phrase, Prediction, Question
+
+EXAM_ITEMS = "exam_items.json"
+"""A directory that holds it was queried with, or trained on, the exam questions whose ids it lists."""
+
+UNTOLD = ("out", "records", "runtime")
+"""Settings of predict that do not say how the model was asked."""
+
+
+class Lineage(NamedTuple):
+    """What the directories behind the predictions say of the exam."""
+
+    seen: set[str]
+    """Ids of questions that had a part in making the model."""
+    broken: list[str]
+    """Inputs that have changed or vanished since, so that nothing is known of what was before them."""
+
+
+def run(config: EvaluateConfig) -> Counts:
+    """How many answers are right in each way. Writes scores, items and the report."""
+    questions = read_questions(config.questions.path)
+    where = config.predictions.path / "predictions.jsonl"
+    scores = score_all(
+        list(read_jsonl(where, Prediction)), questions, cloze_norm=config.cloze_norm, where=str(where)
+    )
+    write_jsonl(config.out / "scores.jsonl", scores)
+    items = [item_of(question) for question in questions.values()]
+    write_jsonl(config.out / "items.jsonl", items)
+    lineage = trace(config.predictions.path)
+    num_seen = len(lineage.seen & set(questions))
+    report = report_from(
+        scores,
+        items,
+        name=config.name or config.predictions.path.resolve().name,
+        warnings=warn_of_lineage(num_seen, len(items), lineage.broken),
+        provenance=describe(config) | {"exam_items_seen": f"{num_seen} of {len(items)}"},
+    )
+    write_reports(report, config.out)
+    counts: Counts = {"n": len(items), "exam_items_seen": num_seen}
+    for name, estimate in report.metrics.items():
+        if name.endswith((".accuracy", ".unparsed")):
+            counts[name] = {"value": round(estimate.value, 4), "count": estimate.count}
+    return counts
+
+
+def read_questions(path: Path) -> dict[str, Question]:
+    """The questions by id, in the file's order."""
+    questions: dict[str, Question] = {}
+    for question in read_jsonl(path, Question):
+        if question.id in questions:
+            raise UserError(f"{path}: question {question.id} stands in it twice; drop duplicates first")
+        questions[question.id] = question
+    return questions
+
+
+def trace(predictions: Path) -> Lineage:
+    """The exam questions that any directory behind the predictions was made with."""
+    seen: set[str] = set()
+    broken: set[str] = set()
+    for ancestor in ancestors(predictions):
+        if ancestor.is_changed:
+            broken.add(f"{ancestor.field}: {Path(ancestor.path).name}")
+        home = home_of(Path(ancestor.path)) if ancestor.manifest else None
+        if home and (home / EXAM_ITEMS).is_file():
+            seen.update(orjson.loads((home / EXAM_ITEMS).read_bytes()))
+    return Lineage(seen, sorted(broken))
+
+
+def warn_of_lineage(num_seen: int, n: int, broken: list[str]) -> list[Phrase]:
+    """The warnings that the report is stamped with."""
+    warnings = [phrase("warn_seen", count=num_seen, n=n)] if num_seen else []
+    return warnings + ([phrase("warn_broken", places="; ".join(broken))] if broken else [])
+
+
+def describe(config: EvaluateConfig) -> dict[str, str]:
+    """Where the numbers are from: digests, how the model was asked, how its answers were scored.
+
+    Inputs stand by digest or hub id and not by path, so that the report is the same wherever they lie.
+    """
+    manifest = read_manifest(config.predictions.path)
+    assert manifest, "trace() has read it"
+    told = {
+        "name": config.name or config.predictions.path.resolve().name,
+        "questions": shorten_digest(digest_of(config.questions)),
+        "predictions": shorten_digest(digest_of(config.predictions)),
+        "cloze_norm": config.cloze_norm,
+        "medtune": manifest.code,
+    }
+    asked = dict(flatten(manifest.config, "predict")) | {
+        f"predict.{field}": shorten_digest(digest) for field, digest in manifest.inputs.items()
+    }
+    return told | {key: value for key, value in asked.items() if key.split(".")[1] not in UNTOLD}
+
+
+def shorten_digest(digest: str) -> str:
+    """The first 16 digits of a sha256; hub ids stay whole."""
+    return digest[:16] if re.fullmatch("[0-9a-f]{64}", digest) else digest
+
+
+def flatten(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    """Each leaf of nested settings as a dotted name and its text."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}.{name}")  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            yield f"{prefix}.{name}", str(value)

@@ -1,0 +1,172 @@
+"""Exam items and their scores: what evaluate computes once and every statistic reads."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownArgumentType=false
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from scipy.stats import binomtest
+
+from medtune.errors import UserError
+from medtune.records import Likelihood, Prediction, Question, Row, Score, Way
+from medtune.scorers.choice import find_choice
+
+WAYS: tuple[Way, ...] = ("generate", "letter", "cloze")
+ClozeNorm = Literal["none", "tokens", "chars", "prior"]
+Side = Literal["above", "below", "same"]
+
+PARSED = ("ok", "ok_by_text")
+STATUSES = (*PARSED, "ambiguous", "refused", "empty", "truncated", "none", "out_of_range", "error")
+"""What can come of reading a free answer; `error`: the engine gave none."""
+
+
+class Item(Row):
+    """What the statistics need of an exam question."""
+
+    id: str
+    subject: str
+    cluster: str
+    is_multiple: bool
+    labels: str
+    gold: str
+
+
+class ChanceTest(NamedTuple):
+    """Where an accuracy lies against guessing."""
+
+    side: Side
+    p: float
+    chance: float
+
+
+def item_of(question: Question) -> Item:
+    """The question without its texts."""
+    return Item(
+        id=question.id,
+        subject=question.subject,
+        cluster=question.cluster,
+        is_multiple=question.is_multiple,
+        labels="".join(sorted(question.options)),
+        gold=question.answer,
+    )
+
+
+def chance_of(item: Item) -> float:
+    """The chance of guessing an item: 1/k, or 1/(2^k - k - 1) where two or more of k letters are right."""
+    k = len(item.labels)
+    return 1 / (2**k - k - 1) if item.is_multiple else 1 / k
+
+
+def compare_with_chance(count: int, items: Sequence[Item]) -> ChanceTest:
+    """Whether `count` right answers differ from guessing, by the exact binomial test at 5 %, two-sided.
+
+    The null takes the mean chance for every item; where chances differ the true spread is smaller, so that
+    the test errs to the side of "not distinguishable" (Hoeffding, Ann. Math. Stat. 1956).
+    """
+    chance = sum(chance_of(item) for item in items) / len(items)
+    p = float(binomtest(count, len(items), chance).pvalue)
+    if p >= 0.05:
+        return ChanceTest("same", p, chance)
+    return ChanceTest("above" if count / len(items) > chance else "below", p, chance)
+
+
+# ---- one prediction ----
+
+
+def score_prediction(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> Score:
+    """1 or 0 for one answer, in the way that it was given. For free text `note` says how it was read."""
+    answer, note = (
+        _read_text(prediction, question)
+        if prediction.way == "generate"
+        else (_likeliest(prediction, question, cloze_norm), None)
+    )
+    return Score(
+        id=question.id,
+        scorer=prediction.way,
+        value=float(answer == question.answer),
+        answer=answer,
+        gold=question.answer,
+        note=note,
+    )
+
+
+def _read_text(prediction: Prediction, question: Question) -> tuple[str | None, str]:
+    completion = prediction.completion
+    if completion is None:
+        raise UserError(f"question {question.id}: its `generate` prediction has no completion; predict again")
+    if completion.finish == "error":
+        return None, "error"
+    labels = "".join(sorted(question.options))
+    found = find_choice(completion.text, labels, is_multiple=question.is_multiple, options=question.options)
+    if found.status in PARSED:
+        return found.answer, found.status
+    return None, "truncated" if found.status == "none" and completion.finish == "length" else found.status
+
+
+def _likeliest(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> str:
+    """The letters of the likeliest candidate, the first in the alphabet among equals."""
+    candidates = prediction.candidates or {}
+    unknown = sorted(key for key in candidates if not set(key) <= set(question.options))
+    lacking = [] if question.is_multiple else sorted(set(question.options) - set(candidates))
+    if unknown or lacking or not candidates:
+        fault = (
+            f"candidates {', '.join(unknown)} are no options"
+            if unknown
+            else f"no candidate {', '.join(lacking)}"
+        )
+        raise UserError(f"question {question.id}: its `{prediction.way}` prediction: {fault}; predict again")
+    norm = cloze_norm if prediction.way == "cloze" else "none"
+    values = {key: _normalise(candidate, norm, question.id) for key, candidate in candidates.items()}
+    return "".join(sorted(max(sorted(values), key=lambda key: values[key])))
+
+
+def _normalise(candidate: Likelihood, norm: ClozeNorm, question_id: str) -> float:
+    match norm:
+        case "none":
+            return candidate.logprob
+        case "tokens":
+            return candidate.logprob / max(candidate.num_tokens, 1)
+        case "chars":
+            return candidate.logprob / max(candidate.num_chars, 1)
+        case "prior":
+            if candidate.prior_logprob is None:
+                raise UserError(
+                    f"question {question_id}: its `cloze` answer has no prior_logprob; set cloze_norm=chars"
+                )
+            return candidate.logprob - candidate.prior_logprob
+
+
+# ---- all of them ----
+
+
+def score_all(
+    predictions: Sequence[Prediction], questions: Mapping[str, Question], *, cloze_norm: ClozeNorm, where: str
+) -> list[Score]:
+    """A score for every question in every way present, by way and then in the questions' order.
+
+    Refuses unknown and repeated ids and any way that lacks a question: n never shrinks.
+    """
+    found: dict[tuple[Way, str], Prediction] = {}
+    for prediction in predictions:
+        if prediction.id not in questions:
+            raise UserError(
+                f"{where}: {prediction.id} is no question of this exam; name the file that was predicted"
+            )
+        if (prediction.way, prediction.id) in found:
+            raise UserError(f"{where}: two `{prediction.way}` predictions for {prediction.id}; predict again")
+        found[prediction.way, prediction.id] = prediction
+    ways: list[Way] = [way for way in WAYS if any(key[0] == way for key in found)]
+    if not ways or not questions:
+        raise UserError(f"{where}: {'no questions' if not questions else 'no predictions'} to evaluate")
+    for way in ways:
+        missing = [name for name in questions if (way, name) not in found]
+        if missing:
+            raise UserError(
+                f"{where}: {len(missing)} of {len(questions)} questions have no `{way}` prediction, "
+                f"first {missing[0]}; predict all of them"
+            )
+    return [
+        score_prediction(found[way, name], question, cloze_norm)
+        for way in ways
+        for name, question in questions.items()
+    ]

@@ -1,0 +1,83 @@
+"""The report of one exam, from its scores and items only."""
+
+from collections.abc import Mapping, Sequence
+
+from medtune.evals.exam import WAYS, Item, compare_with_chance
+from medtune.evals.exam_tables import Marked, measure, name_way, rate, tabulate, tabulate_baselines
+from medtune.evals.phrases import phrase, say_p
+from medtune.records import Estimate, Phrase, Report, Score, Table, Way
+from medtune.scorers.stats import wilson
+
+UNPARSED_WARNING = 0.05
+"""From this share of unreadable answers on the report warns."""
+
+
+def report_from(
+    scores: Sequence[Score],
+    items: Sequence[Item],
+    *,
+    name: str,
+    warnings: Sequence[Phrase] = (),
+    provenance: Mapping[str, str] | None = None,
+) -> Report:
+    """What scores and items tell: accuracy, options, confusion, readability, by way of answering."""
+    by_id = {item.id: item for item in items}
+    by_way: dict[Way, list[Marked]] = {
+        way: [Marked(by_id[score.id], score) for score in scores if score.scorer == way] for way in WAYS
+    }
+    by_way = {way: marked for way, marked in by_way.items() if marked}
+    assert by_way and all(len(marked) == len(items) for marked in by_way.values()), "n never shrinks"
+    metrics: dict[str, Estimate] = {}
+    verdict: list[Phrase] = []
+    tables: list[Table] = []
+    told = list(warnings)
+    for way, marked in by_way.items():
+        metrics |= measure(way, marked)
+        verdict.append(judge(way, marked))
+        tables += tabulate(way, marked)
+        unparsed = sum(mark.score.answer is None for mark in marked)
+        if unparsed > UNPARSED_WARNING * len(items):
+            told.append(phrase("warn_unparsed", way=name_way(way), count=unparsed, n=len(items)))
+    if "generate" in by_way and "letter" in by_way:
+        answers = zip(by_way["generate"], by_way["letter"], strict=True)
+        same = sum(
+            one.score.answer is not None and one.score.answer == two.score.answer for one, two in answers
+        )
+        metrics["agreement"] = wilson(same, len(items))
+        tables.append(
+            Table(
+                name="agreement",
+                title=phrase("title_agreement"),
+                columns=(phrase("column_ways"), phrase("column_agreement")),
+                rows=((phrase("generate_and_letter"), metrics["agreement"]),),
+                notes=(phrase("note_agreement"),),
+                section=phrase("section_exam"),
+            )
+        )
+    return Report(
+        task="evaluate",
+        n=len(items),
+        title=phrase("title_evaluate", name=name, n=len(items)),
+        verdict=tuple(verdict),
+        metrics=metrics,
+        tables=(*tables, tabulate_baselines(items)),
+        warnings=tuple(told),
+        provenance=dict(provenance or {}),
+    )
+
+
+def judge(way: Way, marked: Sequence[Marked]) -> Phrase:
+    """How many are right, and whether guessing does as well."""
+    total = rate(marked)
+    count = total.count or 0
+    test = compare_with_chance(count, [mark.item for mark in marked])
+    return phrase(
+        "verdict_accuracy",
+        way=name_way(way),
+        count=count,
+        n=total.n,
+        value=total.value,
+        low=total.low,
+        high=total.high,
+        chance=phrase(f"chance_{test.side}", chance=test.chance, p=say_p(test.p)),
+    )

@@ -1,0 +1,104 @@
+"""Answers of a model to records, in blocks: what a killed run had finished is kept, and the rest comes out the same."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
+from medtune.engines.base import Engine, open_engine
+from medtune.errors import UserError
+from medtune.evals.config import PredictConfig
+from medtune.evals.prompt import cloze_choices, last_user_turn, letter_choices, word_question
+from medtune.records import RECORD, Dialogue, Message, Prediction, Question, Way
+
+BLOCK_ROWS = 256
+"""Rows written at once. Batches are made inside a block, so that a resumed run makes the same ones."""
+
+Asked = Question | Dialogue
+
+
+def run(config: PredictConfig) -> Counts:
+    """The counts of `predictions.jsonl` in `config.out`: one row per record and way, in record order."""
+    records = read_asked(config)
+    blocks = [
+        (way, start) for way in config.ways for start in range(0, len(records), BLOCK_ROWS)
+    ]  # fmt: skip
+    engine: Engine | None = None
+    num_resumed = 0
+    with tqdm(total=len(records) * len(config.ways), unit="answer", disable=None, leave=False) as bar:
+        for way, start in blocks:
+            file = block_file(config.out, way, start)
+            part = records[start : start + BLOCK_ROWS]
+            if file.exists():
+                num_resumed += len(part)
+                bar.update(len(part))
+                continue
+            engine = engine or open_engine(config.engine, config.runtime)
+            answers: dict[int, Prediction] = {}
+            for index, prediction in answer(engine, part, way, config):
+                answers[index] = prediction
+                bar.update()
+            write_jsonl(file, (answers[index] for index in range(len(part))))
+    files = [block_file(config.out, way, start) for way, start in blocks]
+    rows = [row for file in files for row in read_jsonl(file, Prediction)]
+    write_jsonl(config.out / "predictions.jsonl", rows)
+    for file in files:
+        file.unlink()
+    (config.out / CHECKPOINTS).rmdir()
+    return {
+        "records": len(records),
+        "predictions": len(rows),
+        "prompt_tokens": sum(row.completion.prompt_tokens for row in rows if row.completion),
+        "completion_tokens": sum(row.completion.completion_tokens for row in rows if row.completion),
+        "cut_at_max_tokens": sum(row.completion.finish == "length" for row in rows if row.completion),
+    }
+
+
+def block_file(out: Path, way: Way, start: int) -> Path:
+    """Where a block's answers wait for the others."""
+    return out / CHECKPOINTS / f"{way}-{start:08d}.jsonl"
+
+
+def read_asked(config: PredictConfig) -> list[Asked]:
+    """The records to answer; a kind or number of right letters that a way cannot answer is refused before any work."""
+    records: list[Asked] = []
+    for number, record in enumerate(read_jsonl(config.records.path, RECORD), 1):
+        place = f"{config.records}:{number}"
+        if not isinstance(record, Question | Dialogue):
+            raise UserError(f"{place}: questions or dialogues are wanted; this is a {record.kind}")
+        if isinstance(record, Dialogue) and config.ways != ("generate",):
+            raise UserError(f"{place}: a dialogue can only be answered by ways: [generate]")
+        if isinstance(record, Question) and record.is_multiple and "cloze" in config.ways:
+            raise UserError(f"{place}: cloze picks one option and this item has {len(record.answer)}; prepare with answers: single")
+        records.append(record)
+    if not records:
+        raise UserError(f"{config.records}: no records in it")
+    if len({record.id for record in records}) < len(records):
+        raise UserError(f"{config.records}: holds a record twice; prepare drops duplicates")
+    return records
+
+
+def answer(
+    engine: Engine, records: Sequence[Asked], way: Way, config: PredictConfig
+) -> Iterator[tuple[int, Prediction]]:
+    """(index, prediction) of each record, batch by batch."""
+    if way == "generate":
+        prompts = [word_record(record, config) for record in records]
+        for index, completion in engine.generate(prompts, config.sampling):
+            yield index, Prediction(id=records[index].id, way=way, prompt=prompts[index][-1].content, completion=completion)
+        return
+    questions = [record for record in records if isinstance(record, Question)]
+    choices = [
+        cloze_choices(question) if way == "cloze" else letter_choices(question, config.preset) for question in questions
+    ]
+    for index, candidates in engine.rank(choices):
+        prompt = choices[index].messages[-1].content
+        yield index, Prediction(id=questions[index].id, way=way, prompt=prompt, candidates=candidates)
+
+
+def word_record(record: Asked, config: PredictConfig) -> Sequence[Message]:
+    """The messages that a record puts to the model."""
+    if isinstance(record, Question):
+        return word_question(record, config.preset)
+    return last_user_turn(record.messages)

@@ -1,0 +1,19 @@
+"""How much of one text stands in another."""
+
+import re
+from collections.abc import Set
+
+NO_WORD = re.compile(r"[\W_]+")
+
+
+def grams_of(text: str, size: int) -> frozenset[str]:
+    """The character n-grams of a text, letters and digits only, lower case; a shorter text is one gram."""
+    bare = NO_WORD.sub("", text.lower())
+    if len(bare) <= size:
+        return frozenset({bare} if bare else ())
+    return frozenset(bare[start : start + size] for start in range(len(bare) - size + 1))
+
+
+def coverage(wanted: Set[str], found: Set[str]) -> float:
+    """Share of the wanted grams that were found, 0 when none is wanted."""
+    return len(wanted & found) / len(wanted) if wanted else 0.0

@@ -1,0 +1,177 @@
+"""Intervals and tests for scores: pure functions on numpy arrays, random generators passed in."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, chi2, norm
+
+from medtune.records import Estimate
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+MAX_OUTCOMES = 1_000_000
+"""Up to this many outcomes the sign-flip test lists them all instead of drawing."""
+
+
+class ChiSquare(NamedTuple):
+    """A chi-square statistic with its degrees of freedom and p."""
+
+    statistic: float
+    freedom: int
+    p: float
+
+
+# ---- one proportion ----
+
+
+def wilson(count: int, n: int) -> Estimate:
+    """The share count/n with its 95 % score interval (Wilson, JASA 1927), sound at 0/n and n/n too."""
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"{count} of {n} is no proportion")
+    z = float(norm.isf((1 - CONFIDENCE) / 2))
+    share = count / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    low = 0.0 if count == 0 else centre - half
+    high = 1.0 if count == n else centre + half
+    return Estimate(value=share, low=low, high=high, n=n, count=count)
+
+
+def average(parts: Sequence[Estimate]) -> Estimate:
+    """The plain mean of independent estimates, with an interval recovered from theirs.
+
+    MOVER: squared distances from values to limits add up like variances (Zou and Donner, Stat. Med. 2008).
+    """
+    if not parts:
+        raise ValueError("the mean of no estimates is not defined")
+    k = len(parts)
+    value = sum(part.value for part in parts) / k
+    below = float(np.sqrt(sum((part.value - part.low) ** 2 for part in parts))) / k
+    above = float(np.sqrt(sum((part.high - part.value) ** 2 for part in parts))) / k
+    return Estimate(value=value, low=value - below, high=value + above, n=sum(part.n for part in parts))
+
+
+# ---- counts in a table ----
+
+
+def chi_square_uniform(counts: Sequence[float], expected: Sequence[float] | None = None) -> ChiSquare:
+    """Whether counts are spread evenly, or as `expected` says (Pearson 1900), cells expecting 0 left out."""
+    observed = np.asarray(counts, dtype=np.float64)
+    wanted = np.asarray(expected, dtype=np.float64) if expected is not None else np.ones_like(observed)
+    total = float(observed.sum())
+    used = wanted > 0
+    freedom = int(used.sum()) - 1
+    if total == 0 or freedom < 1:
+        return ChiSquare(0.0, max(freedom, 0), 1.0)
+    wanted = wanted[used] * (total / float(wanted.sum()))
+    statistic = float(((observed[used] - wanted) ** 2 / wanted).sum())
+    return ChiSquare(statistic, freedom, float(chi2.sf(statistic, freedom)))
+
+
+def chi_square_shares(counts: Sequence[int], totals: Sequence[int]) -> ChiSquare:
+    """Whether several shares differ by more than chance: Pearson on the 2 x k table of hits and misses."""
+    n = np.asarray(totals, dtype=np.float64)
+    hits = np.asarray(counts, dtype=np.float64)[n > 0]
+    n = n[n > 0]
+    freedom = max(len(n) - 1, 0)
+    share = float(hits.sum() / n.sum()) if len(n) else 0.0
+    if freedom == 0 or share in (0.0, 1.0):
+        return ChiSquare(0.0, freedom, 1.0)
+    statistic = float(((hits - n * share) ** 2 / (n * share * (1 - share))).sum())
+    return ChiSquare(statistic, freedom, float(chi2.sf(statistic, freedom)))
+
+
+# ---- two runs on the same items ----
+
+
+def mcnemar(fixed: int, broken: int) -> float:
+    """The two-sided exact p that as many items are fixed as broken (McNemar 1947, exact binomial form)."""
+    return min(1.0, 2 * float(binom.cdf(min(fixed, broken), fixed + broken, 0.5))) if fixed + broken else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values adjusted for being several, in the given order (Holm, Scand. J. Stat. 1979)."""
+    adjusted, highest, m = [0.0] * len(p_values), 0.0, len(p_values)
+    for rank, index in enumerate(sorted(range(m), key=lambda place: p_values[place])):
+        highest = max(highest, min(1.0, (m - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def minimum_detectable_difference(n: int, discordant: float) -> float:
+    """The smallest true difference of two shares on the same n items that McNemar's test finds at 80 % power.
+
+    `discordant` is the share of items on which the two differ. Solved for the difference from
+    sqrt(n) d = z(alpha/2) sqrt(discordant) + z(beta) sqrt(discordant - d^2), alpha = 5 % two-sided
+    (Miettinen, Biometrics 1968; Connett, Smith and McHugh, Stat. Med. 1987).
+    """
+    alpha, beta = float(norm.isf(0.025)), float(norm.isf(0.2))
+    half = alpha * np.sqrt(n * discordant)
+    rest = half**2 - (n + beta**2) * discordant * (alpha**2 - beta**2)
+    return min(float((half + np.sqrt(max(rest, 0.0))) / (n + beta**2)), discordant)
+
+
+def bootstrap_mean(
+    values: Floats, clusters: Sequence[str], *, rng: np.random.Generator, num_resamples: int
+) -> Estimate:
+    """The mean of values (n,) with a 95 % percentile interval, whole clusters redrawn.
+
+    Davison and Hinkley, Bootstrap Methods 1997, 3.8. Clusters with the same sum and size are alike, so
+    drawing how often each kind comes up is the same draw and quicker.
+    """
+    sums, sizes = _sum_clusters(values, clusters)
+    kinds, multiplicity = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
+    draws = rng.multinomial(len(sums), multiplicity / len(sums), size=num_resamples)  # (resamples, kinds)
+    means = (draws @ kinds[:, 0]) / (draws @ kinds[:, 1])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value=float(np.mean(values)), low=float(low), high=float(high), n=len(values))
+
+
+def bootstrap_difference(
+    better: Floats, worse: Floats, clusters: Sequence[str], *, rng: np.random.Generator, num_resamples: int
+) -> Estimate:
+    """The mean of better - worse with a 95 % interval, paired by item, seeds averaged, clusters redrawn.
+
+    Both arrays are (seeds, n); the numbers of seeds may differ. Seeds count as given: the interval says how the
+    difference would vary with other items, not with other seeds (Miller, arXiv 2411.00640, section 3.2).
+    """
+    differences = better.mean(axis=0) - worse.mean(axis=0)
+    estimate = bootstrap_mean(differences, clusters, rng=rng, num_resamples=num_resamples)
+    return estimate.model_copy(update={"unit": "points"})
+
+
+def sign_flip_test(
+    differences: Floats, clusters: Sequence[str], *, rng: np.random.Generator, num_resamples: int
+) -> float:
+    """The two-sided p that paired differences (n,) lie about zero: each cluster's sum keeps or turns its sign
+    (Fisher 1935; Good, Permutation Tests, 3.2).
+
+    All outcomes are listed while they are few, which makes it exact (for one pair of runs without clusters it
+    is then McNemar's exact p); else drawn, counting the observed one too (Phipson and Smyth 2010).
+    """
+    sums, _ = _sum_clusters(differences, clusters)
+    moved = np.abs(sums[np.abs(sums) > 1e-9])
+    sizes, multiplicity = np.unique(np.round(moved, 9), return_counts=True)
+    limit = abs(float(sums.sum())) - 1e-6
+    if np.prod(multiplicity + 1.0) <= MAX_OUTCOMES:
+        totals, chances = np.zeros(1), np.ones(1)
+        for size, count in zip(sizes, multiplicity, strict=True):
+            kept = np.arange(count + 1)
+            totals = np.add.outer(totals, size * (2 * kept - count)).ravel()
+            chances = np.multiply.outer(chances, binom.pmf(kept, count, 0.5)).ravel()
+        return min(1.0, float(chances[np.abs(totals) >= limit].sum()))
+    kept = rng.binomial(multiplicity, 0.5, size=(num_resamples, len(sizes)))
+    totals = (2 * kept - multiplicity) @ sizes
+    return float((np.count_nonzero(np.abs(totals) >= limit) + 1) / (num_resamples + 1))
+
+
+def _sum_clusters(values: Floats, clusters: Sequence[str]) -> tuple[Floats, Floats]:
+    """Sum and size of each cluster, clusters in sorted order."""
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    sums: Floats = np.bincount(index, weights=values).astype(np.float64)
+    return sums, np.bincount(index).astype(np.float64)

@@ -1,0 +1,22 @@
+"""Supervised fine-tuning on dialogues."""
+
+from medtune.artifact import Counts
+from medtune.errors import UserError
+from medtune.train.columns import dialogue_columns
+from medtune.train.config import SftConfig
+from medtune.train.methods import prepare_model
+from medtune.train.model import open_model
+from medtune.train.trainer import fit
+
+
+def run(config: SftConfig) -> Counts:
+    """The counts of a model or adapter trained on the assistant's answers, saved in `config.out`."""
+    model, tokenizer = open_model(config.model, seed=config.seed)
+    train = dialogue_columns(config.train, tokenizer, max_length=config.max_length)
+    if train.num_too_long > config.max_dropped * train.num_records:
+        raise UserError(
+            f"{train.num_too_long} of {train.num_records} dialogues are longer than max_length {config.max_length}, more than "
+            f"max_dropped {config.max_dropped:.0%} allows; raise max_length or max_dropped"
+        )
+    valid = dialogue_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
+    return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts

@@ -1,0 +1,235 @@
+"""One training run on TRL: arguments, checkpoints that are whole or not there, guards, and what it leaves behind."""
+
+import csv
+import json
+import math
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+from peft import PeftModel
+from tqdm import tqdm
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from trl import SFTConfig as TrlConfig
+from trl import SFTTrainer
+
+from medtune.artifact import CHECKPOINTS, Counts, digest_of_file, write_bytes, write_json, write_text
+from medtune.errors import UserError
+from medtune.train.columns import Columns
+from medtune.train.config import PretrainedModel, TrainingConfig
+
+COMPLETE = "COMPLETE.json"
+"""Written last into a checkpoint; a checkpoint without it, or with other bytes than it says, is never resumed from."""
+
+
+class SafeTrainer(SFTTrainer):
+    """TRL's trainer whose checkpoints count only when they are whole."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self.args.output_dir or "") / f"checkpoint-{self.state.global_step}"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        write_json(folder / COMPLETE, {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files})
+
+
+class Watch(TrainerCallback):
+    """A progress bar with the loss, and a stop as soon as the loss is no number."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        assert self.bar is not None
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        last = state.log_history[-1]
+        loss = float(last.get("loss", last.get("eval_loss", 0.0)))
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {state.global_step}; lower learning_rate, or use bf16 in place of fp16. "
+                "The last checkpoint is kept"
+            )
+        if self.bar is not None and "loss" in last:
+            self.bar.set_postfix(loss=f"{loss:.3f}")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        assert self.bar is not None
+        self.bar.close()
+
+
+class Trained(NamedTuple):
+    """What a run gives."""
+
+    model: PreTrainedModel | PeftModel
+    counts: Counts
+
+
+def fit(
+    config: TrainingConfig,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Columns,
+    valid: Columns | None,
+) -> Trained:
+    """The trained model, saved in `config.out` with its tokenizer, loss table and plot. Resumes from a whole checkpoint."""
+    set_seed(config.seed)
+    trainer = SafeTrainer(
+        model=model,
+        args=trl_arguments(config, has_valid=valid is not None),
+        train_dataset=train.dataset,
+        eval_dataset=valid.dataset if valid else None,
+        processing_class=tokenizer,
+        callbacks=[Watch()],
+    )
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    checkpoint = latest_checkpoint(config.out / CHECKPOINTS)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    save_trained(config, model, tokenizer)
+    steps = trainer.state.global_step
+    epochs = float(trainer.state.epoch or 0)
+    logs = [row for row in trainer.state.log_history if "loss" in row or "eval_loss" in row]
+    losses = [float(row["loss"]) for row in logs if "loss" in row]
+    evals = [float(row["eval_loss"]) for row in logs if "eval_loss" in row]
+    results: Counts = {
+        "loss": losses[-1] if losses else float("nan"),
+        **({"eval_loss": min(evals)} if evals else {}),
+        "steps": steps,
+        "tokens_seen": round(train.num_tokens * epochs),
+        "trained_tokens_seen": round(train.num_trained_tokens * epochs),
+        "epochs": epochs,
+        "records": train.num_records,
+        "too_long": train.num_too_long,
+        "rows": len(train.dataset),
+        "trainable_weights": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        "all_weights": sum(weight.numel() for weight in model.parameters()),
+    }
+    write_json(config.out / "train_results.json", results)
+    write_losses(config.out, logs)
+    return Trained(model, results)
+
+
+def trl_arguments(config: TrainingConfig, *, has_valid: bool) -> TrlConfig:
+    """TRL's arguments. What the config does not name stays at TRL's default, save what would hide or hurt."""
+    if config.runtime.num_threads:
+        torch.set_num_threads(config.runtime.num_threads)
+    own: dict[str, Any] = {
+        "output_dir": str(config.out / CHECKPOINTS),
+        "learning_rate": config.learning_rate,
+        "num_train_epochs": config.num_train_epochs,
+        "max_steps": config.max_steps,
+        "per_device_train_batch_size": config.per_device_train_batch_size,
+        "per_device_eval_batch_size": config.per_device_train_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "warmup_steps": config.warmup_ratio,  # below 1 transformers reads it as a share
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "max_length": config.max_length,
+        "logging_steps": config.logging_steps,
+        "logging_nan_inf_filter": False,  # True shows a NaN loss as 0.0
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_total_limit": config.save_total_limit,
+        "eval_strategy": "steps" if has_valid else "no",
+        "eval_steps": config.save_steps if has_valid else None,
+        "load_best_model_at_end": has_valid,
+        "bf16": config.bf16,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "report_to": list(config.report_to) or "none",
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "use_cpu": config.runtime.device == "cpu",
+        "disable_tqdm": True,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+    clash = sorted(set(own) & set(config.trainer))
+    if clash:
+        raise UserError(f"trainer.{clash[0]}: has a key of its own outside `trainer`; set it there")
+    try:
+        return TrlConfig(**own, **config.trainer)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose every file is as it was written; broken ones are renamed, never deleted."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    for path in sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
+        if _is_whole(path):
+            return path
+        path.rename(path.with_name(f"broken-{path.name}"))
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        digests = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        return all(digest_of_file(checkpoint / name) == digest for name, digest in digests.items())
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def save_trained(
+    config: TrainingConfig, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Nothing; the model or adapter and its tokenizer stand in `config.out`, the same bytes for the same run."""
+    model.save_pretrained(str(config.out))
+    tokenizer.save_pretrained(str(config.out))
+    (config.out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    adapter = config.out / "adapter_config.json"
+    if adapter.exists():
+        settings = json.loads(adapter.read_text(encoding="utf-8"))
+        # PEFT keeps a set here, whose order would change with PYTHONHASHSEED, and the base's path as this machine had it.
+        if isinstance(settings["target_modules"], list):
+            settings["target_modules"] = sorted(settings["target_modules"])
+        settings["base_model_name_or_path"] = base_name(config)
+        write_text(adapter, json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def base_name(config: TrainingConfig) -> str:
+    """What an adapter calls its base: the hub id, or the directory's name; the manifest knows the path and the digest."""
+    model = config.model_dump(include={"model"})["model"]
+    source = PretrainedModel.model_validate(model).path
+    return str(source) if source.is_hub_id else source.path.name
+
+
+def write_losses(out: Path, logs: list[dict[str, Any]]) -> None:
+    """Nothing; `loss.csv` and `loss.png` from the trainer's log."""
+    columns = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[row.get(column, "") for column in columns] for row in logs])
+    write_text(out / "loss.csv", buffer.getvalue())
+    figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for column, style in (("loss", "-"), ("eval_loss", "o-")):
+        points = [(row["step"], row[column]) for row in logs if column in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=column, markersize=4)
+    axes.set_xlabel("optimiser step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    image = BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "medtune"}):
+        figure.savefig(image, format="png", metadata={"Software": None})
+    write_bytes(out / "loss.png", image.getvalue())
