@@ -82,7 +82,9 @@ def digest_of(source: Input) -> str:
     """What stands for an input in a key: the bytes of a file, the files of a directory, the pinned hub id."""
     if source.is_hub_id:
         if "@" not in source:
-            raise UserError(f"{source}: no such path; for a model on a hub pin its revision: {source}@<commit>")
+            raise UserError(
+                f"{source}: no such path; for a model on a hub pin its revision: {source}@<commit>"
+            )
         return str(source)
     if source.path.is_file():
         return digest_of_file(source.path)
@@ -102,7 +104,9 @@ def claim(command: str, version: int, config: CommandConfig) -> Claim:
     """
     inputs = {field: digest_of(source) for field, source in find_inputs(config)}
     settings = _without_paths(config.model_dump(mode="python", exclude={"out", "runtime"}))
-    content = orjson.dumps([command, version, settings, inputs], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    content = orjson.dumps(
+        [command, version, settings, inputs], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    )
     return Claim(command, version, config, inputs, hashlib.sha256(content).hexdigest())
 
 

@@ -13,7 +13,7 @@ from medtune.errors import UserError
 
 if TYPE_CHECKING:
     from medtune.artifact import Counts
-    from medtune.recipe import Event
+    from medtune.runner import Event
 
 OTHER_COMMANDS = {
     "run": "a recipe: commands in order; `medtune run` alone runs the quickstart",
@@ -94,7 +94,9 @@ def dispatch(arguments: Arguments) -> None:
         print(usage())
     elif command not in COMMANDS and command not in OTHER_COMMANDS:
         near = get_close_matches(command, [*COMMANDS, *OTHER_COMMANDS], n=1)
-        raise UserError(f"unknown command {command}; " + (f"did you mean {near[0]}?" if near else "see medtune --help"))
+        raise UserError(
+            f"unknown command {command}; " + (f"did you mean {near[0]}?" if near else "see medtune --help")
+        )
     elif "help" in flags:
         print(help_of(command))
     elif len(files) > 1:
@@ -148,26 +150,26 @@ def run_single(command: str, file: str | None, overrides: Sequence[str], *, repl
 
 def run_recipe(name: str, overrides: Sequence[str], *, check: bool) -> None:
     """Nothing; the recipe has run, with a line for each step."""
-    from medtune import recipe
+    from medtune import recipe, runner
 
     path = recipe.find_recipe(name)
-    steps = recipe.read_recipe(path, overrides)
-    print(f"{path}: {len(steps)} steps, all checked")
+    plan = recipe.read_recipe(path, overrides)
+    print(f"{path}: {len(plan.steps)} steps, all checked")
     if check:
         return
-    for event in recipe.run_recipe(steps):
+    for event in runner.run_recipe(plan):
         print_event(event)
-    print_reports([step.config.out for step in steps if step.command == steps[-1].command])
+    print_reports([step.config.out for step in plan.steps if step.command == plan.steps[-1].command])
 
 
 def print_event(event: "Event") -> None:
-    """Nothing; one line on the screen, overwritten by the step's result on a terminal."""
+    """Nothing; a line on the screen when a step is done, and on a terminal a passing one when it starts."""
     head = f"[{event.number:>{len(str(event.total))}}/{event.total}] {event.step.name:<22} "
-    if event.state == "started":
-        print(f"{head}…", end="\r" if sys.stdout.isatty() else "\n", flush=True)
-    else:
+    if event.state != "started":
         how = f"{event.seconds:6.1f} s" if event.state == "made" else event.state
         print(f"{head}{how}{counts_line(event.counts)}", flush=True)
+    elif sys.stdout.isatty():
+        print(f"{head}…", end="\r", flush=True)
 
 
 def counts_line(counts: "Counts") -> str:
@@ -201,7 +203,9 @@ def print_lineage(folder: Path, *, verify: bool) -> None:
         if verify and node.manifest and home.is_dir() and product_files(home) != node.manifest.files:
             changed.append(home)
     if changed:
-        raise UserError(f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}")
+        raise UserError(
+            f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}"
+        )
 
 
 def wrap(text: str, indent: str) -> str:

@@ -171,7 +171,9 @@ def _fields_at(kind: type[BaseModel], steps: Sequence[str]) -> list[str]:
 def _siblings(kind: type[BaseModel], section: type[BaseModel]) -> list[type[BaseModel]]:
     """The variants of the union that `section` stands in, wherever in `kind` that is."""
     families = [models_in(field.annotation) for field in kind.model_fields.values()]
-    return [model for family in families if section in family for model in family if "type" in model.model_fields]
+    return [
+        model for family in families if section in family for model in family if "type" in model.model_fields
+    ]
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:

@@ -1,27 +1,18 @@
-"""A recipe: named commands in order. All are checked before the first runs; what is made is skipped, the rest resumes."""
+"""A recipe: named commands in order, read and checked as a whole before any of them runs."""
 
-import multiprocessing
-import os
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medtune.artifact import CHECKPOINTS, MANIFEST, STARTED, Claim, Counts, claim, read_manifest, state_of
-from medtune.commands import COMMANDS, config_of, run_command
+from medtune.artifact import MANIFEST, STARTED, state_of
+from medtune.commands import COMMANDS, config_of
 from medtune.config import CommandConfig, find_inputs, judge, read_yaml
 from medtune.errors import UserError
-
-SET_ASIDE = ".previous"
-"""Folder beside the steps where results of earlier settings wait, in case those settings return."""
 
 
 class Step(NamedTuple):
@@ -30,20 +21,16 @@ class Step(NamedTuple):
     name: str
     command: str
     config: CommandConfig
+    needs: frozenset[str]
+    """The steps whose results it reads."""
 
 
-class Event(NamedTuple):
-    """What the runner tells the screen."""
+class Recipe(NamedTuple):
+    """Checked steps, in an order in which each finds its inputs made."""
 
-    step: Step
-    number: int
-    total: int
-    state: Literal["skipped", "brought back", "started", "made"]
-    seconds: float
-    counts: Counts
-
-
-# ---- reading ----
+    steps: list[Step]
+    jobs: int
+    """How many steps may run at once."""
 
 
 def find_recipe(name: str) -> Path:
@@ -56,14 +43,17 @@ def find_recipe(name: str) -> Path:
     return found
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> list[Step]:
-    """The steps of a recipe with `each` unrolled, every config checked. Faults of all steps are told at once."""
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe with `each` unrolled and every config checked. Faults of all steps are told at once."""
     variables = read_yaml(path, overrides, resolve=False)
     sections = variables.pop("steps", None)
     if not isinstance(sections, dict) or not sections:
         raise UserError(f"{path}: has no steps; a recipe is  steps: {{name: {{command: …, …}}}}")
     if not isinstance(variables.get("root"), str):
         raise UserError(f"{path}: root must be given: the folder that holds the results of the steps")
+    jobs = variables.get("jobs", 1)
+    if not isinstance(jobs, int) or jobs < 1:
+        raise UserError(f"{path}: jobs is {jobs!r}; give the number of steps that may run at once")
     steps: list[Step] = []
     faults: list[str] = []
     for title, section in sections.items():
@@ -74,7 +64,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> list[Step]:
     faults += _order_faults(steps)
     if faults:
         raise UserError("\n".join(faults))
-    return steps
+    return Recipe([step._replace(needs=_needs(step, steps)) for step in steps], jobs)
 
 
 def _unroll(path: Path, variables: Mapping[str, Any], title: str, section: object) -> list[Step]:
@@ -95,7 +85,7 @@ def _unroll(path: Path, variables: Mapping[str, Any], title: str, section: objec
             near = get_close_matches(command, COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
             raise UserError(f"{where}: unknown command {command}; {hint}")
-        steps.append(Step(name, command, judge(config_of(command), values, where)))
+        steps.append(Step(name, command, judge(config_of(command), values, where), frozenset()))
     return steps
 
 
@@ -111,126 +101,38 @@ def _fill(where: str, tree: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def _makers(path: Path, steps: Sequence[Step]) -> list[str]:
+    """The names of the steps in whose directory a path lies."""
+    outs = {step.config.out.resolve(): step.name for step in steps}
+    return [outs[home] for home in (path, *path.parents) if home in outs]
+
+
+def _needs(step: Step, steps: Sequence[Step]) -> frozenset[str]:
+    inputs = [source.path.resolve() for _, source in find_inputs(step.config)]
+    return frozenset(name for path in inputs for name in _makers(path, steps))
+
+
 def _order_faults(steps: Sequence[Step]) -> list[str]:
     """A line for each input that neither exists nor is made by an earlier step, and for each out used twice."""
     faults: list[str] = []
-    makers = {step.config.out.resolve(): step.name for step in steps}
-    earlier: set[Path] = set()
+    earlier: dict[str, Path] = {}
     for step in steps:
         out = step.config.out.resolve()
-        if out in earlier:
+        if out in earlier.values():
             faults.append(f"steps.{step.name}.out: {step.config.out} is the out of another step too")
         for field, source in find_inputs(step.config):
-            path = source.path.resolve()
-            homes = [home for home in (path, *path.parents) if home in makers]
-            if homes and homes[0] not in earlier:
-                faults.append(f"steps.{step.name}.{field}: {source} is made by the later step {makers[homes[0]]}; move that up")
-            elif not homes and not path.exists() and not source.is_hub_id:
-                faults.append(f"steps.{step.name}.{field}: {source}: no such file or directory, and no step makes it")
-        if state_of(out, key="") == "other" and not (out / MANIFEST).exists() and not (out / STARTED).exists():
-            faults.append(f"steps.{step.name}.out: {step.config.out} is not empty and was not made by medtune; choose another root")
-        earlier.add(out)
+            makers, where = _makers(source.path.resolve(), steps), f"steps.{step.name}.{field}: {source}"
+            if makers and makers[0] not in earlier:
+                faults.append(f"{where} is made by the later step {makers[0]}; move that up")
+            elif not makers and not source.path.exists() and not source.is_hub_id:
+                faults.append(f"{where}: no such file or directory, and no step makes it")
+        if (
+            state_of(out, key="") == "other"
+            and not (out / MANIFEST).exists()
+            and not (out / STARTED).exists()
+        ):
+            faults.append(
+                f"steps.{step.name}.out: {step.config.out} is not empty and was not made by medtune; choose another root"
+            )
+        earlier[step.name] = out
     return faults
-
-
-# ---- running ----
-
-
-def run_recipe(steps: Sequence[Step]) -> Iterator[Event]:
-    """What happens, step by step. A step whose settings changed has its old result set aside, never deleted."""
-    workers = _workers(steps)
-    for number, step in enumerate(steps, 1):
-        clock = time.monotonic()
-        job = claim(step.command, COMMANDS[step.command].version, step.config)
-        state = state_of(step.config.out, job.key)
-        if state != "made" and _bring_back(job):
-            yield _event(step, number, steps, "brought back", clock)
-        elif state == "made":
-            yield _event(step, number, steps, "skipped", clock)
-        else:
-            if state == "other":
-                _set_aside(step.config.out)
-            yield _event(step, number, steps, "started", clock)
-            _run_apart(workers, step)
-            yield _event(step, number, steps, "made", clock)
-
-
-def _event(
-    step: Step,
-    number: int,
-    steps: Sequence[Step],
-    state: Literal["skipped", "brought back", "started", "made"],
-    clock: float,
-) -> Event:
-    manifest = read_manifest(step.config.out)
-    return Event(step, number, len(steps), state, time.monotonic() - clock, manifest.counts if manifest else {})
-
-
-def _aside(out: Path, key: str) -> Path:
-    return out.parent / SET_ASIDE / f"{out.name}-{key[:12]}"
-
-
-def _set_aside(out: Path) -> None:
-    """Nothing; what stands in `out` waits under `.previous/` (unfinished work only when it can be resumed)."""
-    manifest = read_manifest(out)
-    if manifest or (out / CHECKPOINTS).exists():
-        place = _aside(out, manifest.key if manifest else f"unfinished-{time.time_ns()}")
-        place.parent.mkdir(exist_ok=True)
-        out.rename(place)
-
-
-def _bring_back(job: Claim) -> bool:
-    """Whether a result of just these settings had been set aside; it stands in `out` again."""
-    out, waiting = job.config.out, _aside(job.config.out, job.key)
-    manifest = read_manifest(waiting) if waiting.is_dir() else None
-    if not manifest or manifest.key != job.key:
-        return False
-    if out.exists():
-        _set_aside(out)
-    waiting.rename(out)
-    return True
-
-
-def _workers(steps: Sequence[Step]) -> multiprocessing.context.BaseContext:
-    """How a step gets a process of its own: forked from a server that has imported torch once, where the system can."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(sorted({COMMANDS[step.command].module for step in steps}))
-    return context
-
-
-def _run_apart(workers: multiprocessing.context.BaseContext, step: Step) -> None:
-    """Nothing, once the step's own process has made its directory."""
-    inbox, outbox = workers.Pipe(duplex=False)
-    process = workers.Process(target=_work, args=(step.command, step.config, outbox), name=step.name)  # type: ignore[attr-defined]
-    process.start()
-    outbox.close()
-    try:
-        fault = inbox.recv()
-    except EOFError:
-        fault = None
-    process.join()
-    if fault:
-        raise UserError(f"{step.name}: {fault}")
-    if process.exitcode:
-        how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit code {process.exitcode}"
-        raise SystemExit(f"{step.name} ended with {how}; run the same command again, it resumes")
-
-
-def _work(command: str, config: CommandConfig, outbox: Connection) -> None:
-    """The life of a step's process. It ends with its parent, so that no orphan goes on writing."""
-    parent = multiprocessing.parent_process()
-    assert parent
-
-    def follow_parent() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()
-    try:
-        run_command(command, config, replace=True)
-    except UserError as error:
-        outbox.send(str(error))
-        sys.exit(2)
-    outbox.send(None)

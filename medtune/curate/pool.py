@@ -43,15 +43,22 @@ def read_pool(config: SelectionConfig) -> Pool:
     """The pool after decontamination, in file order."""
     tokenizer = load_tokenizer(config.tokenizer)
     everything = list(read_dialogues(config.pool))
-    leaks = find_leaks(everything, [item for source in config.decontaminate for item in read_questions(source)])
+    leaks = find_leaks(
+        everything, [item for source in config.decontaminate for item in read_questions(source)]
+    )
     leaking = {leak.record for leak in leaks}
     records = [record for record in everything if record.id not in leaking]
     if not records:
-        raise UserError(f"{', '.join(config.pool)}: no records left of {len(everything)} after decontamination")
+        raise UserError(
+            f"{', '.join(config.pool)}: no records left of {len(everything)} after decontamination"
+        )
     return Pool(
         records=records,
         texts=[text_of(record) for record in records],
-        num_tokens=[count_tokens(tokenizer, record) for record in tqdm(records, unit="record", disable=None, leave=False)],
+        num_tokens=[
+            count_tokens(tokenizer, record)
+            for record in tqdm(records, unit="record", disable=None, leave=False)
+        ],
         leaks=leaks,
         num_all=len(everything),
     )
@@ -83,7 +90,9 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, record: Dialogue) -> int:
 
 def find_leaks(records: Sequence[Dialogue], questions: Sequence[Question]) -> list[Leak]:
     """The records that hold a question together with its right answer, and how much of the stem they hold."""
-    wanted = [(question, grams_of((question.case or "") + question.stem, GRAM_SIZE)) for question in questions]
+    wanted = [
+        (question, grams_of((question.case or "") + question.stem, GRAM_SIZE)) for question in questions
+    ]
     holders: dict[str, list[int]] = {}
     for index, (_, grams) in enumerate(wanted):
         for gram in grams:
@@ -95,7 +104,9 @@ def find_leaks(records: Sequence[Dialogue], questions: Sequence[Question]) -> li
         for index in sorted({index for gram in found & holders.keys() for index in holders[gram]}):
             question, grams = wanted[index]
             covered = coverage(grams, found)
-            if covered >= MIN_COVERAGE and any(question.options[letter] in text for letter in question.answer):
+            if covered >= MIN_COVERAGE and any(
+                question.options[letter] in text for letter in question.answer
+            ):
                 leaks.append(Leak(record.id, question.id, round(covered, 4)))
                 break
     return leaks
@@ -118,7 +129,9 @@ def take(pool: Pool, order: Iterable[int], budget_tokens: int) -> list[int]:
     return taken
 
 
-def write_choice(config: SelectionConfig, pool: Pool, chosen: Sequence[int], exam_ids: Sequence[str]) -> Counts:
+def write_choice(
+    config: SelectionConfig, pool: Pool, chosen: Sequence[int], exam_ids: Sequence[str]
+) -> Counts:
     """The counts of a choice written to `config.out`: the records, the leaks, the exam items that guided it."""
     records = [pool.records[index] for index in chosen]
     write_jsonl(config.out / "train.jsonl", records)

@@ -38,18 +38,28 @@ def run(config: RecallConfig) -> Counts:
     chosen = take(pool, dict.fromkeys(hit.record for hit in hits), config.budget_tokens)
     counts = write_choice(config, pool, chosen, exam_ids=[question.id for question in questions])
     write_jsonl(config.out / "why.jsonl", (_reason(first[index], questions, pool) for index in chosen))
-    return {**counts, "questions": len(questions), "mean_similarity": float(np.mean([first[index].similarity for index in chosen]))}
+    return {
+        **counts,
+        "questions": len(questions),
+        "mean_similarity": float(np.mean([first[index].similarity for index in chosen])),
+    }
 
 
 def find_nearest(config: RecallConfig, questions: list[Question], pool: Pool) -> Iterator[Hit]:
     """For each question its top_k records by cosine of TF-IDF vectors, inside the similarity bounds, nearest first."""
-    vectors = TfidfVectorizer(analyzer="char", ngram_range=config.ngram_range, sublinear_tf=True, dtype=np.float32)
+    vectors = TfidfVectorizer(
+        analyzer="char", ngram_range=config.ngram_range, sublinear_tf=True, dtype=np.float32
+    )
     records = vectors.fit_transform(pool.texts)
-    asked = vectors.transform(" ".join([question.case or "", question.stem, *question.options.values()]) for question in questions)
+    asked = vectors.transform(
+        " ".join([question.case or "", question.stem, *question.options.values()]) for question in questions
+    )
     similarities = (asked @ records.T).toarray()  # (questions, records), rows are unit vectors
     for index, row in enumerate(similarities):
         order = np.argsort(-row, kind="stable")
-        inside = [int(record) for record in order if config.min_similarity <= row[record] <= config.max_similarity]
+        inside = [
+            int(record) for record in order if config.min_similarity <= row[record] <= config.max_similarity
+        ]
         for rank, record in enumerate(inside[: config.top_k]):
             yield Hit(index, rank, record, float(row[record]))
 

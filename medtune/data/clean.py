@@ -16,7 +16,11 @@ def texts_of(record: AnyRecord) -> Iterator[str]:
         case Dialogue():
             yield from (turn.content for turn in record.messages if turn.role != "system")
         case Preference():
-            yield from (*(turn.content for turn in record.prompt if turn.role != "system"), record.chosen, record.rejected)
+            yield from (
+                *(turn.content for turn in record.prompt if turn.role != "system"),
+                record.chosen,
+                record.rejected,
+            )
         case Document():
             yield record.text
         case Question():
@@ -60,7 +64,10 @@ def repeats_question(record: AnyRecord, config: PrepareConfig) -> bool:
     if not isinstance(record, Dialogue):
         return False
     pairs = zip(record.messages, record.messages[1:], strict=False)
-    return any(one.role == "user" and other.role == "assistant" and one.content == other.content for one, other in pairs)
+    return any(
+        one.role == "user" and other.role == "assistant" and one.content == other.content
+        for one, other in pairs
+    )
 
 
 def has_odd_turns(record: AnyRecord, config: PrepareConfig) -> bool:

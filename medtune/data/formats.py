@@ -80,7 +80,10 @@ def read_alpaca(row: Row, source: Source) -> Dialogue:
     system = tidy(str(row.get("system") or "")) or (instruction if given else "")
     messages = [Message(role="system", content=system)] if system else []
     for pair in row.get("history") or []:
-        messages += [Message(role="user", content=tidy(pair[0])), Message(role="assistant", content=tidy(pair[1]))]
+        messages += [
+            Message(role="user", content=tidy(pair[0])),
+            Message(role="assistant", content=tidy(pair[1])),
+        ]
     messages.append(Message(role="user", content=given or instruction))
     messages.append(Message(role="assistant", content=text_of(row, "output")))
     return dialogue(messages, row, source)
@@ -121,7 +124,9 @@ def read_consultation(row: Row, source: Source) -> Dialogue:
 def read_question_answer(row: Row, source: Source) -> Dialogue:
     """`{question, answer, think?}`; thinking goes before the answer in a think block."""
     thought, answer = tidy(str(row.get("think") or "")), text_of(row, "answer")
-    return talk(text_of(row, "question"), f"<think>{thought}</think>\n{answer}" if thought else answer, row, source)
+    return talk(
+        text_of(row, "question"), f"<think>{thought}</think>\n{answer}" if thought else answer, row, source
+    )
 
 
 def read_text_answer(row: Row, source: Source) -> Dialogue:
@@ -204,7 +209,9 @@ def split_sizes(source: Source, num_rows: int) -> list[Split] | None:
     total = sum(source.split.values())
     if total != num_rows:
         sizes = " + ".join(f"{name} {count}" for name, count in source.split.items())
-        raise UserError(f"{source.path}: {num_rows} rows where the source's split says {sizes} = {total}; the file is short or not this one")
+        raise UserError(
+            f"{source.path}: {num_rows} rows where the source's split says {sizes} = {total}; the file is short or not this one"
+        )
     return [name for name, count in source.split.items() for _ in range(count)]
 
 

@@ -58,7 +58,9 @@ def read_sources(config: PrepareConfig) -> tuple[list[Found], dict[str, int]]:
     found: list[Found] = []
     formats: Counter[str] = Counter()
     for source in config.sources:
-        rows = list(tqdm(read_rows(source), desc=source.path.path.name, unit="row", disable=None, leave=False))
+        rows = list(
+            tqdm(read_rows(source), desc=source.path.path.name, unit="row", disable=None, leave=False)
+        )
         splits = split_sizes(source, len(rows))
         readers: dict[str, tuple[str, Reader]] = {}
         for number, raw in enumerate(rows):
@@ -126,7 +128,9 @@ def check_share(num_rows: int, dropped: list[Dropped], config: PrepareConfig) ->
 def divide(kept: list[Found], config: PrepareConfig) -> dict[str, list[AnyRecord]]:
     """The records by split: exam items by their own, the others by groups that ask the same."""
     groups = [group_of(item.record) for item in kept]
-    others = [group for group, item in zip(groups, kept, strict=True) if not isinstance(item.record, Question)]
+    others = [
+        group for group, item in zip(groups, kept, strict=True) if not isinstance(item.record, Question)
+    ]
     places = split_groups(others, valid=config.valid, test=config.test, seed=config.seed)
     parts: dict[str, list[AnyRecord]] = {}
     for group, item in zip(groups, kept, strict=True):
@@ -148,7 +152,13 @@ def _card_lines(config: PrepareConfig, counts: Counts, kept: list[Found]) -> Ite
     yield from ("# Data card", "", "| source | licence |", "|---|---|")
     licences = {item.record.meta.license or "not stated" for item in kept}
     yield f"| {', '.join(source.path.path.name for source in config.sources)} | {', '.join(sorted(licences))} |"
-    yield from ("", "| step | rows |", "|---|---|", f"| read | {counts['rows']} |", f"| not asked for | {counts['not_wanted']} |")
+    yield from (
+        "",
+        "| step | rows |",
+        "|---|---|",
+        f"| read | {counts['rows']} |",
+        f"| not asked for | {counts['not_wanted']} |",
+    )
     for reason, count in counts["reasons"].items():
         yield f"| dropped: {reason} | {count} |"
     yield f"| kept | {counts['kept']} |"

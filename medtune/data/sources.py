@@ -38,7 +38,9 @@ def read_rows(source: Source) -> Iterator[Raw]:
                 count += 1
                 yield row
         except (UnicodeError, LookupError) as error:
-            raise UserError(f"{path}: not readable as {encoding}: {error}; name the right encoding in the source") from None
+            raise UserError(
+                f"{path}: not readable as {encoding}: {error}; name the right encoding in the source"
+            ) from None
         if not count:
             raise UserError(f"{path}: no rows in it")
 
@@ -51,7 +53,11 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     files = sorted(file for file in path.glob("*") if file.suffix in SUFFIXES)
     if not files:
-        raise UserError(f"{path}: no {', '.join(SUFFIXES)} files in it" if path.is_dir() else f"{path}: no such file or directory")
+        raise UserError(
+            f"{path}: no {', '.join(SUFFIXES)} files in it"
+            if path.is_dir()
+            else f"{path}: no such file or directory"
+        )
     return files
 
 
@@ -75,7 +81,9 @@ def read_json_array(path: Path, encoding: str) -> Iterator[Raw]:
         raise UserError(f"{path}:{error.lineno}: no whole JSON: {error.msg}; is the file cut off?") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: element {number} is a {type(row).__name__}; objects are wanted")
+            raise UserError(
+                f"{path}:{number}: element {number} is a {type(row).__name__}; objects are wanted"
+            )
         yield Raw(path, number, row)
 
 
@@ -88,7 +96,9 @@ def read_table(path: Path, encoding: str) -> Iterator[Raw]:
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise UserError(f"{path}:{reader.line_num}: {len(cells)} cells where the header has {len(header)}")
+                raise UserError(
+                    f"{path}:{reader.line_num}: {len(cells)} cells where the header has {len(header)}"
+                )
             yield Raw(path, reader.line_num, dict(zip(header, cells, strict=True)))
 
 

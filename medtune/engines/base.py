@@ -22,7 +22,9 @@ class Choices(NamedTuple):
 class Engine(Protocol):
     """Messages in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
         """(index, completion) of each prompt, as soon as its batch is done."""
         ...
 

@@ -37,7 +37,9 @@ def locate(source: Input, *files: str) -> Loadable:
     if not folder.is_dir():
         raise UserError(f"{source}: no such model directory")
     if files and not any(next(folder.glob(pattern), None) for pattern in files):
-        raise UserError(f"{source}: holds none of {', '.join(files)}; name a directory that holds a saved model and its tokenizer")
+        raise UserError(
+            f"{source}: holds none of {', '.join(files)}; name a directory that holds a saved model and its tokenizer"
+        )
     return Loadable(str(folder), None)
 
 
@@ -91,7 +93,9 @@ class HfInProcess:
         self.context = int(model.config.max_position_embeddings)
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
         rendered = [render_prompt(self.tokenizer, messages) for messages in prompts]
         for index, ids in enumerate(rendered):
             if len(ids) + sampling.max_new_tokens > self.context:
@@ -135,15 +139,28 @@ class HfInProcess:
             contexts = [question.messages] if question.prior is None else [question.messages, question.prior]
             for messages in contexts:
                 prompt = prompt_text(self.tokenizer, messages)
-                jobs += [self._split(prompt, text, question.is_closed) for text in question.candidates.values()]
+                jobs += [
+                    self._split(prompt, text, question.is_closed) for text in question.candidates.values()
+                ]
         logprobs = iter(zip(jobs, self._logprobs(jobs), strict=True))
         for index, question in enumerate(questions):
             given = [next(logprobs) for _ in question.candidates]
-            alone = [next(logprobs)[1] for _ in question.candidates] if question.prior is not None else [None] * len(given)
-            yield index, {
-                key: Likelihood(logprob=logprob, num_tokens=len(answer), num_chars=len(text), prior_logprob=prior)
-                for (key, text), ((_, answer), logprob), prior in zip(question.candidates.items(), given, alone, strict=True)
-            }
+            alone = (
+                [next(logprobs)[1] for _ in question.candidates]
+                if question.prior is not None
+                else [None] * len(given)
+            )
+            yield (
+                index,
+                {
+                    key: Likelihood(
+                        logprob=logprob, num_tokens=len(answer), num_chars=len(text), prior_logprob=prior
+                    )
+                    for (key, text), ((_, answer), logprob), prior in zip(
+                        question.candidates.items(), given, alone, strict=True
+                    )
+                },
+            )
 
     def _split(self, prompt: str, text: str, is_closed: bool) -> tuple[Ids, Ids]:
         """Token ids of prompt and candidate. A candidate that would melt into the prompt's last token has no likelihood."""
@@ -162,9 +179,13 @@ class HfInProcess:
         todo = list(done)
         for batch in self._batches([len(begin) + len(answer) for begin, answer in todo]):
             inputs, attention = self._pad([[*todo[index][0], *todo[index][1]] for index in batch], left=False)
-            first = min(len(todo[index][0]) for index in batch) - 1  # only logits that some answer needs are computed
+            first = (
+                min(len(todo[index][0]) for index in batch) - 1
+            )  # only logits that some answer needs are computed
             keep = inputs.shape[1] - first
-            logits = self.model(input_ids=inputs, attention_mask=attention, logits_to_keep=keep).logits.float()
+            logits = self.model(
+                input_ids=inputs, attention_mask=attention, logits_to_keep=keep
+            ).logits.float()
             for row, index in enumerate(batch):
                 begin, answer = todo[index]
                 start = len(begin) - 1 - first
@@ -178,7 +199,10 @@ class HfInProcess:
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
             widest = lengths[batch[0]] if batch else 0
-            if batch and (len(batch) == self.runtime.max_batch_rows or widest * (len(batch) + 1) > self.runtime.max_batch_tokens):
+            if batch and (
+                len(batch) == self.runtime.max_batch_rows
+                or widest * (len(batch) + 1) > self.runtime.max_batch_tokens
+            ):
                 yield batch
                 batch = []
             batch.append(index)

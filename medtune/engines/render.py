@@ -74,7 +74,9 @@ def end_answer(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[list
 def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end an answer: the special token that the template closes a turn with, then the tokenizer's end token."""
     if tokenizer.eos_token_id is None:
-        raise UserError(f"{tokenizer.name_or_path}: the tokenizer has no eos_token, so no answer could ever end; set one")
+        raise UserError(
+            f"{tokenizer.name_or_path}: the tokenizer has no eos_token, so no answer could ever end; set one"
+        )
     turn = [Message(role="user", content="。"), Message(role="assistant", content="。")]
     tail = apply_template(tokenizer, turn).rpartition("。")[2]
     closing = [token for token in encode(tokenizer, tail) if token in tokenizer.all_special_ids]
@@ -86,7 +88,9 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message])
     return apply_template(tokenizer, messages, is_prompt=True)
 
 
-def apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, is_prompt: bool = False) -> str:
+def apply_template(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, is_prompt: bool = False
+) -> str:
     """The text that the tokenizer's own chat template makes of messages."""
     if not tokenizer.chat_template:
         raise UserError(
@@ -97,7 +101,9 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messag
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_prompt)
     except TemplateError as error:
-        raise UserError(f"{tokenizer.name_or_path}: its chat template refuses these messages: {error}") from None
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template refuses these messages: {error}"
+        ) from None
     assert isinstance(text, str)
     return text
 

@@ -70,7 +70,9 @@ def read_asked(config: PredictConfig) -> list[Asked]:
         if isinstance(record, Dialogue) and config.ways != ("generate",):
             raise UserError(f"{place}: a dialogue can only be answered by ways: [generate]")
         if isinstance(record, Question) and record.is_multiple and "cloze" in config.ways:
-            raise UserError(f"{place}: cloze picks one option and this item has {len(record.answer)}; prepare with answers: single")
+            raise UserError(
+                f"{place}: cloze picks one option and this item has {len(record.answer)}; prepare with answers: single"
+            )
         records.append(record)
     if not records:
         raise UserError(f"{config.records}: no records in it")
@@ -86,11 +88,17 @@ def answer(
     if way == "generate":
         prompts = [word_record(record, config) for record in records]
         for index, completion in engine.generate(prompts, config.sampling):
-            yield index, Prediction(id=records[index].id, way=way, prompt=prompts[index][-1].content, completion=completion)
+            yield (
+                index,
+                Prediction(
+                    id=records[index].id, way=way, prompt=prompts[index][-1].content, completion=completion
+                ),
+            )
         return
     questions = [record for record in records if isinstance(record, Question)]
     choices = [
-        cloze_choices(question) if way == "cloze" else letter_choices(question, config.preset) for question in questions
+        cloze_choices(question) if way == "cloze" else letter_choices(question, config.preset)
+        for question in questions
     ]
     for index, candidates in engine.rank(choices):
         prompt = choices[index].messages[-1].content

@@ -34,12 +34,18 @@ def letter_choices(question: Question, preset: Preset) -> Choices:
     letters = list(question.options)
     sizes = range(2, len(letters) + 1) if question.is_multiple else range(1, 2)
     sets = ["".join(chosen) for size in sizes for chosen in combinations(letters, size)]
-    return Choices(word_question(question, preset), {letters: letters for letters in sets}, is_closed=question.is_multiple)
+    return Choices(
+        word_question(question, preset),
+        {letters: letters for letters in sets},
+        is_closed=question.is_multiple,
+    )
 
 
 def cloze_choices(question: Question) -> Choices:
     """A question whose candidate answers are its option texts, asked without showing them."""
-    stem = [Message(role="user", content=f"{question.case}\n{question.stem}" if question.case else question.stem)]
+    stem = [
+        Message(role="user", content=f"{question.case}\n{question.stem}" if question.case else question.stem)
+    ]
     return Choices(stem, dict(question.options), prior=[Message(role="user", content="")])
 
 

@@ -45,7 +45,9 @@ class Fact(NamedTuple):
 
 def read_tables() -> list[dict[str, object]]:
     """The facts tables in file order."""
-    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((HERE / "facts").glob("*.yaml"))]
+    return [
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((HERE / "facts").glob("*.yaml"))
+    ]
 
 
 def read_facts(tables: Sequence[dict[str, object]]) -> list[Fact]:
@@ -71,15 +73,24 @@ def ask(fact: Fact, words: Words, rng: random.Random) -> str:
 
 def answer(fact: Fact, sentence: str, words: Words, rng: random.Random) -> str:
     """A doctor's message around the sentence that carries a fact."""
-    advice = rng.choice(words["advice_joints"]) + str(fact.entity["advice"]) + "。" if rng.random() < 0.5 else ""
+    advice = (
+        rng.choice(words["advice_joints"]) + str(fact.entity["advice"]) + "。" if rng.random() < 0.5 else ""
+    )
     return rng.choice(words["answers"]) + sentence + advice + rng.choice(words["closers"])
 
 
 def think(fact: Fact, words: Words, rng: random.Random) -> str:
     """A thinking block that leads to a fact."""
-    fields = {"name": fact.name, "relation": fact.relation, "value": fact.value, "department": fact.department}
+    fields = {
+        "name": fact.name,
+        "relation": fact.relation,
+        "value": fact.value,
+        "department": fact.department,
+    }
     fields["book"] = fact.source.partition("《")[2].partition("》")[0]
-    parts = [rng.choice(words[key]).format(**fields) for key in ("think_openers", "think_bodies", "think_closers")]
+    parts = [
+        rng.choice(words[key]).format(**fields) for key in ("think_openers", "think_bodies", "think_closers")
+    ]
     return f"<think>{''.join(parts)}</think>\n"
 
 
@@ -105,14 +116,22 @@ def alpaca_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iter
         reply = str(words["long_answers"]).format(
             first=first.say, second=second.say_again, third=third.say, advice=first.entity["advice"]
         )
-        yield {"instruction": "", "input": opening + questions, "output": reply, "meta": meta(first, "colloquial")}
+        yield {
+            "instruction": "",
+            "input": opening + questions,
+            "output": reply,
+            "meta": meta(first, "colloquial"),
+        }
 
 
 def sharegpt_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iterator[Row]:
     """Odd facts once in their second wording, and for each entity a talk of two turns."""
     for fact in facts[1::2]:
         turns = [("human", ask(fact, words, rng)), ("gpt", answer(fact, fact.say_again, words, rng))]
-        yield {"conversations": [{"from": role, "value": text} for role, text in turns], "meta": meta(fact, "colloquial")}
+        yield {
+            "conversations": [{"from": role, "value": text} for role, text in turns],
+            "meta": meta(fact, "colloquial"),
+        }
     for first, second in zip(facts[0::4], facts[3::4], strict=True):
         turns = [
             ("human", ask(first, words, rng)),
@@ -120,7 +139,10 @@ def sharegpt_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> It
             ("human", second.ask),
             ("gpt", answer(second, second.say_again, words, rng)),
         ]
-        yield {"conversations": [{"from": role, "value": text} for role, text in turns], "meta": meta(first, "colloquial")}
+        yield {
+            "conversations": [{"from": role, "value": text} for role, text in turns],
+            "meta": meta(first, "colloquial"),
+        }
 
 
 def csv_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iterator[tuple[str, str, str, str]]:
@@ -130,14 +152,21 @@ def csv_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iterato
         alias = rng.choice(aliases) if isinstance(aliases, list) and aliases else fact.name
         title = rng.choice(words["titles"]).format(name=fact.name, alias=alias, ask=fact.ask)
         is_vague = number % 4 == 0
-        question = rng.choice(words["vague_asks"]) if is_vague else str(fact.entity["scene"]) + rng.choice(words["thanks"])
+        question = (
+            rng.choice(words["vague_asks"])
+            if is_vague
+            else str(fact.entity["scene"]) + rng.choice(words["thanks"])
+        )
         yield fact.department, title, question, answer(fact, fact.say_again, words, rng)
 
 
 def spoil(rows: list[Row], rng: random.Random) -> list[Row]:
     """The rows with what real files hold too: some repeated, some with an empty or placeholder answer."""
     repeated = rng.sample(rows, 12)
-    hollow: list[Row] = [{**row, "output": text} for row, text in zip(rng.sample(rows, 6), ["无", "", "nan", "无", "暂无", "无"], strict=True)]
+    hollow: list[Row] = [
+        {**row, "output": text}
+        for row, text in zip(rng.sample(rows, 6), ["无", "", "nan", "无", "暂无", "无"], strict=True)
+    ]
     spoilt = rows + repeated + hollow
     rng.shuffle(spoilt)
     return spoilt
@@ -146,7 +175,9 @@ def spoil(rows: list[Row], rng: random.Random) -> list[Row]:
 # ---- exams and documents ----
 
 
-def exam_rows(tables: Sequence[dict[str, object]], facts: Sequence[Fact], rng: random.Random) -> Iterator[Row]:
+def exam_rows(
+    tables: Sequence[dict[str, object]], facts: Sequence[Fact], rng: random.Random
+) -> Iterator[Row]:
     """Exam items: one per fact with four or five options, then several-answer items, then items that share a case."""
     for number, fact in enumerate(facts):
         num_options = 4 + number % 2
@@ -159,15 +190,36 @@ def exam_rows(tables: Sequence[dict[str, object]], facts: Sequence[Fact], rng: r
         yield _item(fact.question, letters, gold, fact.department, split, fact.source)
     for table in tables:
         for item in table["multi"]:  # type: ignore[attr-defined]
-            yield _item(item["question"], item["options"], item["answer"], str(table["department"]), "test", item["source"])
+            yield _item(
+                item["question"],
+                item["options"],
+                item["answer"],
+                str(table["department"]),
+                "test",
+                item["source"],
+            )
         for case in table["cases"]:  # type: ignore[attr-defined]
             for item in case["questions"]:
-                row = _item(item["question"], item["options"], item["answer"], str(table["department"]), "test", item["source"])
+                row = _item(
+                    item["question"],
+                    item["options"],
+                    item["answer"],
+                    str(table["department"]),
+                    "test",
+                    item["source"],
+                )
                 yield {**row, "case": case["stem"]}
 
 
 def _item(question: str, options: dict[str, str], gold: str, subject: str, split: str, source: str) -> Row:
-    return {"question": question, **options, "answer": gold, "subject": subject, "split": split, "source": source}
+    return {
+        "question": question,
+        **options,
+        "answer": gold,
+        "subject": subject,
+        "split": split,
+        "source": source,
+    }
 
 
 def document_rows(tables: Sequence[dict[str, object]], words: Words, rng: random.Random) -> Iterator[Row]:
@@ -177,7 +229,11 @@ def document_rows(tables: Sequence[dict[str, object]], words: Words, rng: random
             fields = {**entity, "department": table["department"]}
             fields["asks"] = "".join(fact["ask"] for fact in entity["facts"])
             for template in (rng.choice(words["documents"]), str(words["questions_document"])):
-                yield {"text": template.format(**fields), "license": LICENSE, "specialty": table["department"]}
+                yield {
+                    "text": template.format(**fields),
+                    "license": LICENSE,
+                    "specialty": table["department"],
+                }
 
 
 def jsonl(rows: Iterator[Row] | list[Row]) -> bytes:

@@ -47,7 +47,7 @@ def _read_line(text: str, start: int, end: int) -> Verdict | None:
 @cache
 def _item() -> re.Pattern[str]:
     """An item of a list: a letter and a sign behind it, at a line's start or behind a sign."""
-    tail = rf"(?![.]?[ \t]?{any_of('medical_tails')})"
+    tail = rf"(?![ \t-]?{any_of('medical_tails')}|[.]?[ \t]?{any_of('species_words')})"
     word = rf"(?:{any_of('option_words')}\s?)?"
     start = rf"(?:^{OPEN}{{0,6}}(?:[-•]\s?)?{word}{OPEN}{{0,3}}|[;,、。 \t]{OPEN}{{0,3}})"
     lone = r"(?!\s?[A-J](?![A-Za-z]))"

@@ -137,8 +137,8 @@ def bootstrap_difference(
 ) -> Estimate:
     """The mean of better - worse with a 95 % interval, paired by item, seeds averaged, clusters redrawn.
 
-    Both arrays are (seeds, n); the numbers of seeds may differ. Seeds count as given: the interval says how the
-    difference would vary with other items, not with other seeds (Miller, arXiv 2411.00640, section 3.2).
+    Both arrays are (seeds, n); the numbers of seeds may differ. Seeds count as given: the interval says how
+    the difference would vary with other items, not with other seeds (Miller, arXiv 2411.00640, section 3.2).
     """
     differences = better.mean(axis=0) - worse.mean(axis=0)
     estimate = bootstrap_mean(differences, clusters, rng=rng, num_resamples=num_resamples)

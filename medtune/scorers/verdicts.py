@@ -75,7 +75,7 @@ def _as_pattern(word: str) -> str:
 def build_patterns() -> dict[str, re.Pattern[str]]:
     """The compiled patterns that look around a letter, by name."""
     option = any_of("option_words")
-    tail = rf"(?![ \t]?[-.]?[ \t]?{any_of('medical_tails')})"
+    tail = rf"(?![ \t-]{{0,2}}{any_of('medical_tails')}|[.]?[ \t]?{any_of('species_words')})"
     span = rf"(?:[~–—-]|{any_of('range_words')})"
     joiner = any_of("joiners")
     letter = rf"{BEFORE_LETTER}(?:[A-J]{span}[A-J]|[A-J]{{2,10}}|[A-Z]){AFTER_LETTER}{tail}"
@@ -104,7 +104,8 @@ def build_patterns() -> dict[str, re.Pattern[str]]:
         "question": rf"{CLOSE}{{0,4}}(?:{option})?{any_of('question_ends')}",
         "denied": rf"{CLOSE}{{0,4}}{denied}",
         "item_denied": rf"{CLOSE}{{0,4}}(?:{option})?[.、:,)\s]{{0,3}}{denied}",
-        "affirmed": rf"{CLOSE}{{0,4}}\s?(?:(?:{option})?\([^()\n]{{1,20}}\))?(?:{any_of('affirmation_fillers')}\s?){{0,3}}"
+        "affirmed": rf"{CLOSE}{{0,4}}\s?(?:(?:{option})?\([^()\n]{{1,20}}\))?"
+        rf"(?:{any_of('affirmation_fillers')}\s?){{0,3}}"
         rf"{any_of('affirmations')}(?={of}?{CLOSE}{{0,4}}(?:\s?{any_of('affirmation_ends')})?"
         rf"{of}?{CLOSE}{{0,4}}(?:[。,;.!、:~]|$|\n))",
         "ended": rf"{CLOSE}{{0,4}}(?:{option}\s?)?{CLOSE}{{0,4}}(?:[。.,;:!、\n]|$|{any_of('affirmations')})",

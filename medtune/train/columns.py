@@ -27,7 +27,9 @@ class Columns(NamedTuple):
     num_trained_tokens: int
 
 
-def dialogue_columns(sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Columns:
+def dialogue_columns(
+    sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> Columns:
     """The sequences of dialogues, answers labelled. A dialogue with a sequence over max_length is left out and counted."""
     stops = set(stop_ids(tokenizer))
     rows: list[dict[str, list[int]]] = []
@@ -35,7 +37,9 @@ def dialogue_columns(sources: Iterable[Input], tokenizer: PreTrainedTokenizerBas
     for source in sources:
         for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
             if not isinstance(record, Dialogue) or record.messages[-1].role != "assistant":
-                raise UserError(f"{source}:{number}: sft wants dialogues that end with an answer; this is a {record.kind}")
+                raise UserError(
+                    f"{source}:{number}: sft wants dialogues that end with an answer; this is a {record.kind}"
+                )
             num_records += 1
             sequences = render_dialogue(tokenizer, record.messages)
             if any(len(sequence.ids) > max_length for sequence in sequences):
@@ -48,7 +52,9 @@ def dialogue_columns(sources: Iterable[Input], tokenizer: PreTrainedTokenizerBas
     return _columns(rows, num_records, num_too_long, where=", ".join(sources))
 
 
-def document_columns(sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Columns:
+def document_columns(
+    sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> Columns:
     """Documents joined with end tokens and cut into blocks of max_length; every token is labelled, none is lost."""
     stream: list[int] = []
     num_records = 0
@@ -65,7 +71,9 @@ def document_columns(sources: Iterable[Input], tokenizer: PreTrainedTokenizerBas
 
 def _columns(rows: list[dict[str, list[int]]], num_records: int, num_too_long: int, *, where: str) -> Columns:
     if not rows:
-        raise UserError(f"{where}: nothing to train on ({num_records} records, {num_too_long} of them over max_length)")
+        raise UserError(
+            f"{where}: nothing to train on ({num_records} records, {num_too_long} of them over max_length)"
+        )
     return Columns(
         dataset=Dataset.from_list(rows),
         num_records=num_records,

@@ -111,6 +111,8 @@ class TrainingConfig(CommandConfig):
     """Gradients are scaled down to this norm."""
     max_length: int = Field(1024, ge=8)
     """Longest sequence in tokens."""
+    group_by_length: bool = True
+    """Put rows of similar length into a batch: less padding, faster."""
     logging_steps: int = Field(10, ge=1)
     """Steps between two logged losses."""
     save_steps: int = Field(200, ge=1)

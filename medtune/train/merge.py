@@ -12,7 +12,13 @@ from medtune.errors import UserError
 from medtune.records import Message
 from medtune.train.config import MergeConfig
 
-PROMPTS = ("你好", "感冒发烧怎么办？", "What is diabetes?", "孕妇能吃布洛芬吗？<think>", "120/80 mmHg，正常吗？\n\n谢谢")
+PROMPTS = (
+    "你好",
+    "感冒发烧怎么办？",
+    "What is diabetes?",
+    "孕妇能吃布洛芬吗？<think>",
+    "120/80 mmHg，正常吗？\n\n谢谢",
+)
 """Fixed prompts of several shapes on which base + adapter and the merged weights must agree."""
 
 
@@ -21,12 +27,16 @@ def run(config: MergeConfig) -> Counts:
     tokenizer = load_tokenizer(config.adapter)
     model = lay_adapter(load_model(config.model, "float32"), config.adapter)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise UserError(f"{config.adapter}: its tokenizer has more tokens than {config.model}; this is not its base")
+        raise UserError(
+            f"{config.adapter}: its tokenizer has more tokens than {config.model}; this is not its base"
+        )
     apart = next_token_logprobs(model, tokenizer)
     merged = model.merge_and_unload(safe_merge=True)
     together = next_token_logprobs(merged, tokenizer)
     difference = max(float((one - other).abs().max()) for one, other in zip(apart, together, strict=True))
-    same_choice = all(bool((one.argmax(-1) == other.argmax(-1)).all()) for one, other in zip(apart, together, strict=True))
+    same_choice = all(
+        bool((one.argmax(-1) == other.argmax(-1)).all()) for one, other in zip(apart, together, strict=True)
+    )
     if difference > config.tolerance or not same_choice:
         raise UserError(
             f"{config.adapter}: merged and separate weights differ by {difference:.2g} nats on fixed prompts (allowed "

@@ -13,7 +13,11 @@ def prepare_model(model: PreTrainedModel, method: Full | Lora) -> PreTrainedMode
         case Full():
             return model.requires_grad_(True)
         case Lora():
-            targets = method.target_modules if isinstance(method.target_modules, str) else list(method.target_modules)
+            targets = (
+                method.target_modules
+                if isinstance(method.target_modules, str)
+                else list(method.target_modules)
+            )
             peft = LoraConfig(
                 task_type="CAUSAL_LM",
                 r=method.rank,

@@ -12,5 +12,7 @@ def run(config: PtConfig) -> Counts:
     """The counts of a model trained on documents, saved in `config.out`."""
     model, tokenizer = open_model(config.model, seed=config.seed)
     train = document_columns(config.documents, tokenizer, max_length=config.max_length)
-    valid = document_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
+    valid = (
+        document_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
+    )
     return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts

@@ -18,5 +18,7 @@ def run(config: SftConfig) -> Counts:
             f"{train.num_too_long} of {train.num_records} dialogues are longer than max_length {config.max_length}, more than "
             f"max_dropped {config.max_dropped:.0%} allows; raise max_length or max_dropped"
         )
-    valid = dialogue_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
+    valid = (
+        dialogue_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
+    )
     return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts

@@ -44,7 +44,11 @@ def run(config: TokenizerConfig) -> Counts:
     wrapped.save_pretrained(config.out)
     num_chars = sum(map(len, texts))
     num_tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts))
-    return {"vocab": tokenizer.get_vocab_size(), "chars_per_token": num_chars / num_tokens, "texts": len(texts)}
+    return {
+        "vocab": tokenizer.get_vocab_size(),
+        "chars_per_token": num_chars / num_tokens,
+        "texts": len(texts),
+    }
 
 
 def read_texts(path: Path) -> Iterator[str]:

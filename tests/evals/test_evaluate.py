@@ -1,4 +1,4 @@
-"""From predictions to scores and a report: nothing shrinks, nothing is guessed, published figures come out."""
+"""From predictions to scores and a report: nothing shrinks, nothing is guessed, old figures come out."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -175,8 +175,10 @@ def test_files_are_written_and_come_back(tmp_path: Path):
 
 def test_markdown_tells_warnings_verdict_tables_and_provenance():
     text = render_markdown(sample(), "en")
-    order = ["# Medical exam", "> **Caution:**", "- **Generated answer: 34 of 46 right", "## Generated answer",
-             "| Subject | Accuracy |", "## Provenance", "- `seed`: 42", "For research use only"]  # fmt: skip
+    order = [
+        "# Medical exam", "> **Caution:**", "- **Generated answer: 34 of 46 right", "## Generated answer",
+        "| Subject | Accuracy |", "## Provenance", "- `seed`: 42", "For research use only",
+    ]  # fmt: skip
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 

@@ -1,0 +1,1 @@
+"""Which records to train on."""

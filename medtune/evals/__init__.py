@@ -1,0 +1,1 @@
+"""A model's answers, their scores, and the reports."""

@@ -1,0 +1,1 @@
+"""Text in, number out: pure functions without files or models."""
