@@ -90,9 +90,9 @@ def digest_of(source: Input) -> str:
         return digest_of_file(source.path)
     if not source.path.is_dir():
         raise UserError(f"{source}: no such file or directory")
-    if (source.path / STARTED).exists():
-        raise UserError(f"{source}: unfinished; run the command that makes it again, it resumes")
     manifest = read_manifest(source.path)
+    if not manifest and (source.path / STARTED).exists():
+        raise UserError(f"{source}: unfinished; run the command that makes it again, it resumes")
     files = manifest.files if manifest else product_files(source.path)
     return hashlib.sha256(orjson.dumps(files, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -132,7 +132,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except ValidationError:
-        raise UserError(f"{folder / MANIFEST}: damaged; remove the directory and run again") from None
+        raise UserError(
+            f"{folder / MANIFEST}: damaged, or of another program; remove it or name another out"
+        ) from None
 
 
 def state_of(folder: Path, key: str) -> State:
@@ -147,11 +149,18 @@ def state_of(folder: Path, key: str) -> State:
     return "other"
 
 
+def is_foreign(folder: Path) -> bool:
+    """Whether something stands there that medtune did not make, and so must not remove."""
+    is_ours = (folder / MANIFEST).exists() or (folder / STARTED).exists()
+    return not is_ours and state_of(folder, key="") == "other"
+
+
 def make(job: Claim, run: Run, *, replace: bool = False) -> Manifest:
     """The manifest of `job.config.out`, made now unless it is there already.
 
-    A directory that belongs to another run is refused unless `replace`. When `run` fails with a UserError, what it
-    wrote is removed, save checkpoints; whatever else interrupts it leaves a directory that is marked unfinished.
+    A directory that holds another run is refused unless `replace`, one that medtune did not make always.
+    When `run` fails with a UserError, what it wrote is removed, save checkpoints; whatever else interrupts it
+    leaves a directory that is marked unfinished.
     """
     out = job.config.out
     if out.exists() and not out.is_dir():
@@ -168,13 +177,21 @@ def make(job: Claim, run: Run, *, replace: bool = False) -> Manifest:
 
 def _make(job: Claim, run: Run, replace: bool) -> Manifest:
     out, started, clock = job.config.out, datetime.now(UTC), time.monotonic()
-    state = state_of(out, job.key)
-    if state == "made":
-        return read_manifest(out) or _vanished(out)
+    earlier, state = read_manifest(out), state_of(out, job.key)
+    if earlier and earlier.key == job.key:
+        return earlier
+    if is_foreign(out):
+        raise UserError(f"{out}: is not empty and was not made by medtune; name another out")
     if state == "other" and not replace:
-        raise UserError(f"{out}: {_owner(out)}; name another out, or add --replace to overwrite it")
-    _clear(out, keep=(LOCK, CHECKPOINTS) if state == "unfinished" else (LOCK,))
-    write_bytes(out / STARTED, orjson.dumps({"command": job.command, "key": job.key}))
+        what = "an unfinished run with other settings"
+        if earlier:
+            what = f"another {earlier.command} (its key is {earlier.key[:8]})"
+        raise UserError(f"{out}: holds {what}; name another out, or add --replace to overwrite it")
+    if state != "unfinished":  # killed while it is being cleared, a directory is nobody's work to resume
+        _sign(out, job.command, key="")
+        (out / MANIFEST).unlink(missing_ok=True)
+    _clear(out, keep=(LOCK, STARTED, CHECKPOINTS) if state == "unfinished" else (LOCK, STARTED))
+    _sign(out, job.command, job.key)
     try:
         counts = run(job.config)
     except UserError:
@@ -199,17 +216,8 @@ def _make(job: Claim, run: Run, replace: bool) -> Manifest:
     return manifest
 
 
-def _vanished(out: Path) -> Manifest:
-    raise UserError(f"{out / MANIFEST}: vanished while it was read; run again")
-
-
-def _owner(out: Path) -> str:
-    manifest = read_manifest(out)
-    if manifest:
-        return f"holds another {manifest.command} (its key is {manifest.key[:8]})"
-    if (out / STARTED).exists():
-        return "holds an unfinished run with other settings"
-    return "is not empty and was not made by medtune"
+def _sign(out: Path, command: str, key: str) -> None:
+    write_bytes(out / STARTED, orjson.dumps({"command": command, "key": key}))
 
 
 def _clear(folder: Path, *, keep: tuple[str, ...]) -> None:
@@ -231,47 +239,6 @@ def _relative(source: Input, out: Path) -> str:
         return source.path.resolve().as_posix()
 
 
-# ---- lineage ----
-
-
-class Ancestor(NamedTuple):
-    """One node of a lineage tree."""
-
-    depth: int
-    field: str
-    """The config field of the child that reads this."""
-    path: str
-    manifest: Manifest | None
-    """None for raw files and hub models."""
-    is_changed: bool
-    """Whether its content is no longer what the child was made from."""
-
-
-def ancestors(folder: Path, *, depth: int = 0) -> Iterator[Ancestor]:
-    """What a directory was made from, parents before grandparents' siblings (depth first)."""
-    manifest = read_manifest(folder)
-    if not manifest:
-        raise UserError(f"{folder}: no {MANIFEST} in it; it is no finished medtune directory")
-    for field, digest in manifest.inputs.items():
-        path = manifest.paths[field]
-        source = Input(path if path.startswith("samples:") else Path(os.path.normpath(folder / path)))
-        if not source.path.exists():
-            is_hub = path == digest
-            yield Ancestor(depth + 1, field, path if is_hub else str(source), None, not is_hub)
-            continue
-        home = home_of(source.path)
-        yield Ancestor(
-            depth + 1, field, str(source), read_manifest(home) if home else None, digest_of(source) != digest
-        )
-        if home:
-            yield from ancestors(home, depth=depth + 1)
-
-
-def home_of(path: Path) -> Path | None:
-    """The finished directory that `path` is or lies in, None for raw files."""
-    return next((folder for folder in (path, *path.parents[:2]) if (folder / MANIFEST).is_file()), None)
-
-
 # ---- files ----
 
 
@@ -287,7 +254,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Like `write_bytes`, in UTF-8 with `\\n` line ends."""
+    r"""Like `write_bytes`, in UTF-8 with `\n` line ends."""
     write_bytes(path, text.encode("utf-8"))
 
 

@@ -1,7 +1,7 @@
 """`medtune <command> [file.yaml] [key=value …]`: the only place that prints, and the only error boundary."""
 
+import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,6 +41,8 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
+FLAGS_OF = {"run": "check", "lineage": "verify"}
+"""The flag that a command knows besides help; the others know `replace`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # Windows consoles
     try:
         dispatch(sort_arguments(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `medtune --help | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
@@ -101,11 +107,13 @@ def dispatch(arguments: Arguments) -> None:
         print(help_of(command))
     elif len(files) > 1:
         raise UserError(f"{command} takes one file; given: {' '.join(files)}")
+    elif strange := flags - {FLAGS_OF.get(command, "replace")}:
+        raise UserError(f"{command} knows no --{min(strange)}; see medtune {command} --help")
     elif command == "run":
         run_recipe(files[0] if files else "quickstart", overrides, check="check" in flags)
     elif command == "lineage":
-        if not files:
-            raise UserError("lineage wants the directory to look into: medtune lineage DIR")
+        if not files or overrides:
+            raise UserError("lineage wants the directory to look into: medtune lineage DIR [--verify]")
         print_lineage(Path(files[0]), verify="verify" in flags)
     else:
         run_single(command, files[0] if files else None, overrides, replace="replace" in flags)
@@ -123,12 +131,16 @@ def help_of(command: str) -> str:
     if command == "run":
         return (
             "medtune run [RECIPE.yaml] [steps.NAME.KEY=VALUE …] [--check]\n\n"
-            "Checks every step, then runs them in order, each in a process of its own. What is made already is skipped, what was\n"
-            "interrupted resumes. A step whose settings changed is made anew; its old result waits under .previous/ and returns\n"
-            "with the old settings. --check ends after the checks. Without a recipe, the quickstart runs."
+            "Checks every step, then runs them in order, each in a process of its own. What is made\n"
+            "already is skipped, what was interrupted resumes. A step whose settings changed is made anew;\n"
+            "its old result waits under .previous/ and returns with the old settings. --check ends after\n"
+            "the checks. Without a recipe, the quickstart runs."
         )
     if command == "lineage":
-        return "medtune lineage DIR [--verify]\n\nPrints what DIR was made from. --verify compares every file with its recorded sha256."
+        return (
+            "medtune lineage DIR [--verify]\n\n"
+            "Prints what DIR was made from. --verify compares every file with its recorded sha256."
+        )
     from medtune.reference import describe
 
     return describe(command)
@@ -136,11 +148,12 @@ def help_of(command: str) -> str:
 
 def run_single(command: str, file: str | None, overrides: Sequence[str], *, replace: bool) -> None:
     """Nothing; one command has run, or was found done."""
-    from medtune.artifact import read_manifest
     from medtune.commands import config_of, run_command
     from medtune.config import load
 
     config = load(config_of(command), Path(file) if file else None, overrides)
+    from medtune.artifact import read_manifest  # only now: a mistyped key need not wait for it
+
     before = read_manifest(config.out) if config.out.is_dir() else None
     manifest = run_command(command, config, replace=replace)
     how = "already made" if before == manifest else f"made in {manifest.seconds:.1f} s"
@@ -174,8 +187,11 @@ def print_event(event: "Event") -> None:
 
 def counts_line(counts: "Counts") -> str:
     """The first counts of a manifest, short enough for a line."""
-    short = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in counts.items()
-             if isinstance(value, str | int | float)]  # fmt: skip
+    short = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in counts.items()
+        if isinstance(value, str | int | float)
+    ]
     return "  " + " · ".join(short[:4]) if short else ""
 
 
@@ -188,7 +204,8 @@ def print_reports(folders: Sequence[Path]) -> None:
 
 def print_lineage(folder: Path, *, verify: bool) -> None:
     """Nothing; a tree of what the directory came from. With `verify`, changed files end it with an error."""
-    from medtune.artifact import ancestors, product_files, read_manifest
+    from medtune.artifact import product_files, read_manifest
+    from medtune.lineage import ancestors
 
     top = read_manifest(folder)
     if not top:
@@ -206,8 +223,3 @@ def print_lineage(folder: Path, *, verify: bool) -> None:
         raise UserError(
             f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}"
         )
-
-
-def wrap(text: str, indent: str) -> str:
-    """The text folded to the width of a terminal."""
-    return textwrap.fill(" ".join(text.split()), width=100, initial_indent=indent, subsequent_indent=indent)

@@ -1,4 +1,4 @@
-"""Strict configs: what a command may be told, read from YAML and `key=value`, refused with a suggestion when misspelt."""
+"""Strict configs: what a command may be told, from YAML and `key=value`; a misspelt key gets a suggestion."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from medtune.errors import UserError
@@ -25,18 +25,35 @@ OTHER_SPELLINGS = {
     "cutoff_len": "max_length", "model_max_length": "max_length", "sequence_len": "max_length",
     "max_seq_length": "max_length", "block_size": "max_length", "num_epochs": "num_train_epochs",
     "micro_batch_size": "per_device_train_batch_size", "train_file_dir": "train", "dataset": "train",
-    "validation_file_dir": "valid", "eval_dataset": "valid", "val_size": "split.valid",
+    "validation_file_dir": "valid", "eval_dataset": "valid", "val_size": "valid",
     "model_path": "model", "data_path": "questions", "max_new_tokens": "sampling.max_new_tokens",
-    "temperature": "sampling.temperature", "evaluation_strategy": "eval_steps", "eval_strategy": "eval_steps",
+    "temperature": "sampling.temperature", "evaluation_strategy": "save_steps", "eval_strategy": "save_steps",
+    "eval_steps": "save_steps",
 }  # fmt: skip
 
 
 class Config(BaseModel):
-    """Base of every config section: unknown keys are errors, values do not change, docstrings are the help."""
+    """Base of every config section: unknown keys are errors, values stay, docstrings are the help."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variant_of_the_default(cls, values: object) -> object:
+        """A section that names no `type` is of its default's, so that `method.rank=32` is enough."""
+        if not isinstance(values, dict):
+            return values
+        types = {
+            name: field.default.__dict__["type"]
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, Config) and "type" in field.default.__dict__
+        }
+        return {
+            key: {"type": types[key], **item} if key in types and isinstance(item, dict) else item
+            for key, item in values.items()
+        }
 
 
 C = TypeVar("C", bound=Config)
@@ -50,8 +67,9 @@ class CommandConfig(Config):
 
 
 class Input(str):
-    """What a command reads: a path, `samples:NAME` for a file that ships with medtune, or a hub id `owner/name@revision`.
+    """What a command reads: a path, a shipped file or a model on a hub.
 
+    `samples:NAME` is a file that ships with medtune, `owner/name@revision` is a hub id.
     A type and not a mark, so that it is found by walking values, inside lists and optionals too.
     """
 
@@ -89,13 +107,16 @@ def find_inputs(value: object, field: str = "") -> Iterator[tuple[str, Input]]:
 
 def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool = True) -> dict[str, Any]:
     """The mapping in a YAML file with `key=value` laid over it and, if wanted, every `${…}` filled in."""
-    from omegaconf import OmegaConf  # half of the start-up time, and --help does not need it
+    from omegaconf import DictConfig, OmegaConf  # a fifth of the start-up time, and --help does not need it
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
         text = path.read_text(encoding="utf-8-sig") if path else ""
-        tree = OmegaConf.merge(OmegaConf.create(text or "{}"), OmegaConf.from_dotlist(list(overrides)))
+        tree = OmegaConf.create(text or "{}")
+        if not isinstance(tree, DictConfig):
+            raise UserError(f"{path}: holds no mapping; `key: value` lines are wanted")
+        tree.merge_with_dotlist(list(overrides))
         filled = OmegaConf.to_container(tree, resolve=resolve)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -105,8 +126,7 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{path or 'command line'}: {' '.join(str(error).split())}") from None
-    if not isinstance(filled, dict):
-        raise UserError(f"{path}: holds a {type(filled).__name__}; `key: value` lines are wanted")
+    assert isinstance(filled, dict)
     return {str(key): value for key, value in filled.items()}
 
 
@@ -119,21 +139,24 @@ def judge(kind: type[C], values: Mapping[str, Any], where: str) -> C:
 
 
 def load(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
-    """A config from defaults < YAML < `key=value`. A mistyped key is named even when the file is missing."""
-    try:
-        values = read_yaml(path, overrides)
-    except UserError as missing:
-        unknown = [line for line in _faults(kind, read_yaml(None, overrides)) if "unknown key" in line]
-        raise UserError("\n".join([str(missing), *unknown])) from None
-    return judge(kind, values, str(path or "command line"))
+    """A config from defaults < YAML < `key=value`.
+
+    A mistyped key on the command line is refused before a file is read.
+    """
+    keys = [re.split(r"[.\[=]", word, maxsplit=1)[0] for word in overrides]
+    known = list(kind.model_fields)
+    faults = [f"command line: {key}: {unknown_key(key, known)}" for key in keys if key not in known]
+    if faults:
+        raise UserError("\n".join(faults))
+    return judge(kind, read_yaml(path, overrides), str(path or "command line"))
 
 
-def _faults(kind: type[Config], values: Mapping[str, Any]) -> list[str]:
-    try:
-        kind.model_validate(values)
-    except ValidationError as error:
-        return [f"command line: {_fault(kind, item)}" for item in error.errors()]
-    return []
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """What is wrong with a key that is not known: the nearest right spelling, or every key that is."""
+    near = OTHER_SPELLINGS.get(key, "")
+    if near.split(".")[0] not in known:
+        near = next(iter(get_close_matches(key, known, n=1, cutoff=0.6)), "")
+    return f"unknown key; did you mean {near}?" if near else f"unknown key; known here: {', '.join(known)}"
 
 
 def _fault(kind: type[Config], error: ErrorDetails) -> str:
@@ -142,18 +165,15 @@ def _fault(kind: type[Config], error: ErrorDetails) -> str:
     key = ".".join(steps)
     match error["type"]:
         case "extra_forbidden":
-            known = _fields_at(kind, steps[:-1])
-            near = OTHER_SPELLINGS.get(steps[-1], "")
-            if near.split(".")[0] not in known:
-                near = next(iter(get_close_matches(steps[-1], known, n=1, cutoff=0.6)), "")
-            hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
-            return f"{key}: unknown key; {hint}"
+            return f"{key}: {unknown_key(steps[-1], _fields_at(kind, steps[:-1]))}"
         case "missing":
             return f"{key}: must be given"
         case "union_tag_not_found" | "union_tag_invalid":
             return f"{key}: {error['msg'].lower()}"
+        case "value_error":  # one of ours, which says all
+            return f"{key}: {error['msg']}".removeprefix(": ").replace("Value error, ", "", 1)
         case _:
-            return f"{key or 'config'}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r:.80})"
+            return f"{key}: {error['msg']} (given: {error['input']!r:.80})"
 
 
 def _fields_at(kind: type[BaseModel], steps: Sequence[str]) -> list[str]:

@@ -4,7 +4,10 @@ from importlib.util import find_spec
 
 
 class UserError(Exception):
-    """Something the user can mend: the message says what, where and what to do. Printed without a traceback, exit 2."""
+    """Something the user can mend: the message says what, where and what to do.
+
+    It is printed without a traceback, and the process ends with 2.
+    """
 
 
 def require(extra: str, *modules: str) -> None:

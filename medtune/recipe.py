@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medtune.artifact import MANIFEST, STARTED, state_of
+from medtune.artifact import is_foreign
 from medtune.commands import COMMANDS, config_of
-from medtune.config import CommandConfig, find_inputs, judge, read_yaml
+from medtune.config import CommandConfig, find_inputs, judge, read_yaml, unknown_key
 from medtune.errors import UserError
 
 
@@ -45,6 +45,7 @@ def find_recipe(name: str) -> Path:
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe with `each` unrolled and every config checked. Faults of all steps are told at once."""
+    _refuse_unknown(path, overrides)
     variables = read_yaml(path, overrides, resolve=False)
     sections = variables.pop("steps", None)
     if not isinstance(sections, dict) or not sections:
@@ -54,17 +55,33 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     jobs = variables.get("jobs", 1)
     if not isinstance(jobs, int) or jobs < 1:
         raise UserError(f"{path}: jobs is {jobs!r}; give the number of steps that may run at once")
-    steps: list[Step] = []
-    faults: list[str] = []
+    steps, faults, unread = list[Step](), list[str](), list[str]()
     for title, section in sections.items():
         try:
             steps += _unroll(path, variables, str(title), section)
         except UserError as fault:
             faults.append(str(fault))
-    faults += _order_faults(steps)
+            unread.append(f"{variables['root']}/{title}")
+    faults += _order_faults(steps, unread)
     if faults:
         raise UserError("\n".join(faults))
     return Recipe([step._replace(needs=_needs(step, steps)) for step in steps], jobs)
+
+
+def _refuse_unknown(path: Path, overrides: Sequence[str]) -> None:
+    """Nothing, or a UserError: the command line sets only steps and variables that stand in the file."""
+    variables = read_yaml(path, resolve=False)
+    sections = variables.get("steps")
+    faults: list[str] = []
+    for key in (word.partition("=")[0] for word in overrides):
+        head, _, rest = key.partition(".")
+        title = rest.partition(".")[0]
+        if head not in ("root", "jobs", "steps", *variables):
+            faults.append(f"{path}: {head}: {unknown_key(head, ['root', 'jobs', *variables])}")
+        elif head == "steps" and isinstance(sections, dict) and title not in sections:
+            faults.append(f"{path}: steps.{title}: {unknown_key(title, list(sections))}")
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def _unroll(path: Path, variables: Mapping[str, Any], title: str, section: object) -> list[Step]:
@@ -73,12 +90,16 @@ def _unroll(path: Path, variables: Mapping[str, Any], title: str, section: objec
     if not isinstance(section, dict):
         raise UserError(f"{where}: must be a section with a command")
     each = _fill(where, {**variables, "step": {"each": section.get("each", {})}})["each"]
+    if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
+        raise UserError(
+            f"{where}.each: wants lists of values, such as {{seed: [1, 2]}} (given: {each!r:.80})"
+        )
     steps: list[Step] = []
     for combination in product(*each.values()):
         chosen = dict(zip(each, combination, strict=True))
         name = "-".join([title, *(str(value) for value in combination)])
-        values = _fill(where, {**variables, **chosen, "step": {**section, "each": None}})
-        values = {"out": f"{variables['root']}/{name}", **values}
+        out = f"{variables['root']}/{name}"
+        values = _fill(where, {**variables, **chosen, "step": {"out": out, **section, "each": None}})
         values.pop("each")
         command = str(values.pop("command", title))
         if command not in COMMANDS:
@@ -112,27 +133,30 @@ def _needs(step: Step, steps: Sequence[Step]) -> frozenset[str]:
     return frozenset(name for path in inputs for name in _makers(path, steps))
 
 
-def _order_faults(steps: Sequence[Step]) -> list[str]:
-    """A line for each input that neither exists nor is made by an earlier step, and for each out used twice."""
+def _order_faults(steps: Sequence[Step], unread: Sequence[str]) -> list[str]:
+    """A line for each input that is neither there nor made by an earlier step, and for each unfit out.
+
+    What the steps with outs at `unread` would make is not known: they have faults of their own.
+    """
     faults: list[str] = []
     earlier: dict[str, Path] = {}
     for step in steps:
         out = step.config.out.resolve()
-        if out in earlier.values():
-            faults.append(f"steps.{step.name}.out: {step.config.out} is the out of another step too")
+        for name, other in earlier.items():
+            if out == other or out in other.parents or other in out.parents:
+                faults.append(
+                    f"steps.{step.name}.out: {step.config.out} is in the out of {name}, or holds it"
+                )
         for field, source in find_inputs(step.config):
             makers, where = _makers(source.path.resolve(), steps), f"steps.{step.name}.{field}: {source}"
             if makers and makers[0] not in earlier:
                 faults.append(f"{where} is made by the later step {makers[0]}; move that up")
-            elif not makers and not source.path.exists() and not source.is_hub_id:
+            elif not (makers or source.path.exists() or source.is_hub_id or source.startswith(tuple(unread))):
                 faults.append(f"{where}: no such file or directory, and no step makes it")
-        if (
-            state_of(out, key="") == "other"
-            and not (out / MANIFEST).exists()
-            and not (out / STARTED).exists()
-        ):
+        if is_foreign(out):
             faults.append(
-                f"steps.{step.name}.out: {step.config.out} is not empty and was not made by medtune; choose another root"
+                f"steps.{step.name}.out: {step.config.out} is not empty and was not made by medtune; "
+                "choose another root"
             )
         earlier[step.name] = out
     return faults

@@ -197,7 +197,7 @@ class Table(Row):
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[Phrase, ...] = ()
     chart: Literal["intervals", "heatmap"] | None = None
-    """How to draw it besides: `intervals` draws each Estimate of the first Estimate column, `heatmap` shades a matrix."""
+    """How to draw it besides: `intervals` the first column of Estimates, `heatmap` a matrix by shades."""
     reference: float | None = None
     """Where an `intervals` chart draws a line for comparison, such as the accuracy of guessing."""
     section: Phrase | None = None

@@ -1,4 +1,4 @@
-"""The help of a command's keys, from the field docstrings: for the terminal and for the generated reference page."""
+"""The help of a command's keys, from the field docstrings: for the terminal and the reference page."""
 
 import textwrap
 from collections.abc import Iterator
@@ -10,6 +10,15 @@ from pydantic_core import PydanticUndefined
 
 from medtune.commands import COMMANDS, config_of
 from medtune.config import models_in
+
+TYPES = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "true | false",
+    "Input": "path | samples:… | hub id",
+    "Path": "path",
+}
 
 
 class Key(NamedTuple):
@@ -70,8 +79,7 @@ def show_type(annotation: object) -> str:
         if issubclass(annotation, BaseModel):
             kind = annotation.model_fields.get("type")
             return f"{{type: {kind.default}}}" if kind else "section"
-        return {"str": "text", "int": "integer", "float": "number", "bool": "true | false", "Input": "path | samples:… | hub id",
-                "Path": "path"}.get(annotation.__name__, annotation.__name__)  # fmt: skip
+        return TYPES.get(annotation.__name__, annotation.__name__)
     return "any"
 
 
@@ -85,9 +93,8 @@ def describe(command: str) -> str:
         "",
     ]
     for key in keys_of(config):
-        lines.append(
-            f"  {key.name}  ({key.kind}; {'required' if key.default == 'required' else 'default ' + key.default})"
-        )
+        default = key.default if key.default == "required" else f"default {key.default}"
+        lines.append(f"  {key.name}  ({key.kind}; {default})")
         lines.append(
             textwrap.fill(
                 " ".join(key.meaning.split()), 100, initial_indent="      ", subsequent_indent="      "

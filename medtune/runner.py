@@ -1,10 +1,12 @@
 """Running a recipe: what is made is skipped, what was interrupted resumes, each step in a process of its own.
 
-A step whose settings changed is made anew. Its old result is set aside, never deleted, and returns with the old settings.
+A step whose settings changed is made anew. Its old result is set aside, never deleted, and returns with the
+old settings.
 """
 
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import time
@@ -15,7 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from medtune.artifact import CHECKPOINTS, Counts, claim, read_manifest, state_of
+from filelock import FileLock, Timeout
+
+from medtune.artifact import CHECKPOINTS, LOCK, Counts, claim, is_foreign, read_manifest, state_of
 from medtune.commands import COMMANDS, run_command
 from medtune.config import CommandConfig
 from medtune.errors import UserError
@@ -49,7 +53,10 @@ class Job(NamedTuple):
 
 
 def run_recipe(recipe: Recipe) -> Iterator[Event]:
-    """What happens, as it happens. Steps start in written order, up to `jobs` at once, each when what it reads is made."""
+    """What happens, as it happens.
+
+    Steps start in written order, up to `jobs` at once, each when what it reads is made.
+    """
     workers = _workers()
     waiting, running, made = list(recipe.steps), list[Job](), set[str]()
     try:
@@ -87,7 +94,10 @@ def _event(
 
 
 def _look_up(step: Step) -> Literal["skipped", "brought back", "started"]:
-    """What to do with a step: nothing, nothing more, or start it, its place cleared of other settings' results."""
+    """What to do with a step: nothing, nothing more, or start it.
+
+    Results of other settings no longer stand in its place then.
+    """
     out = step.config.out
     key = claim(step.command, COMMANDS[step.command].version, step.config).key
     state = state_of(out, key)
@@ -95,7 +105,7 @@ def _look_up(step: Step) -> Literal["skipped", "brought back", "started"]:
         return "skipped"
     waiting = _aside(out, key)
     manifest = read_manifest(waiting) if waiting.is_dir() else None
-    if state == "other" or (manifest and out.exists()):
+    if out.exists() and (state == "other" or manifest):
         _set_aside(out)
     if manifest and manifest.key == key:
         waiting.rename(out)
@@ -108,19 +118,34 @@ def _aside(out: Path, key: str) -> Path:
 
 
 def _set_aside(out: Path) -> None:
-    """Nothing; a result, or unfinished work that could resume, waits under `.previous/`."""
+    """Nothing; a result, or unfinished work that could resume, waits under `.previous/`.
+
+    What is neither goes.
+    """
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            pass
+    except Timeout:
+        raise UserError(f"{out}: another medtune is writing to it; wait for it to end") from None
     manifest = read_manifest(out)
     if manifest or (out / CHECKPOINTS).exists():
-        place = _aside(out, manifest.key if manifest else f"unfinished-{time.time_ns()}")
+        place = _aside(out, manifest.key if manifest else "unfinished")
+        if not manifest or place.exists():
+            place = place.with_name(f"{place.name}-{time.time_ns()}")
         place.parent.mkdir(exist_ok=True)
         out.rename(place)
+    elif not is_foreign(out):
+        shutil.rmtree(out)
 
 
 # ---- processes ----
 
 
 def _workers() -> BaseContext:
-    """How a step gets a process: forked from a server that has the heavy modules imported, where the system can fork."""
+    """How a step gets a process.
+
+    Where the system can fork, it is forked from a server that has the heavy modules imported.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -13,7 +13,7 @@ class SelectionConfig(CommandConfig):
     pool: tuple[Input, ...] = Field(min_length=1)
     """Files of dialogue records to choose from."""
     decontaminate: tuple[Input, ...] = ()
-    """Files of exam questions that will be reported on: records that hold one of them are removed before the choice."""
+    """Files of exam questions to be reported on: records that hold one are removed before the choice."""
     tokenizer: Input
     """Tokenizer, or model directory, that counts the tokens."""
     budget_tokens: int = Field(ge=1)

@@ -13,12 +13,14 @@ from medtune.engines.hf import load_tokenizer
 from medtune.engines.render import render_dialogue
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Question
-from medtune.scorers.overlap import coverage, grams_of
+from medtune.scorers.overlap import bare, coverage, grams_of
 
 GRAM_SIZE = 8
 MIN_COVERAGE = 0.8
-"""A record that holds this share of a stem's 8-grams, and the right option, holds the question (evaluation.md 4: 13-grams
-find nothing here, most Chinese stems are too short)."""
+"""A record that holds this share of a stem's 8-grams, and the right option, holds the question.
+
+evaluation.md 4: 13-grams find nothing here, most Chinese stems are too short.
+"""
 
 
 class Leak(NamedTuple):
@@ -97,15 +99,17 @@ def find_leaks(records: Sequence[Dialogue], questions: Sequence[Question]) -> li
     for index, (_, grams) in enumerate(wanted):
         for gram in grams:
             holders.setdefault(gram, []).append(index)
+    short = [gram for gram in holders if len(gram) < GRAM_SIZE]  # a short stem is one gram of its own length
     leaks: list[Leak] = []
     for record in records:
         text = text_of(record)
-        found = grams_of(text, GRAM_SIZE)
+        whole = bare(text)
+        found = grams_of(text, GRAM_SIZE).union(gram for gram in short if gram in whole)
         for index in sorted({index for gram in found & holders.keys() for index in holders[gram]}):
             question, grams = wanted[index]
             covered = coverage(grams, found)
             if covered >= MIN_COVERAGE and any(
-                question.options[letter] in text for letter in question.answer
+                bare(question.options[letter]) in whole for letter in question.answer
             ):
                 leaks.append(Leak(record.id, question.id, round(covered, 4)))
                 break
@@ -123,8 +127,8 @@ def take(pool: Pool, order: Iterable[int], budget_tokens: int) -> list[int]:
         left -= pool.num_tokens[index]
     if left > 0:
         raise UserError(
-            f"only {budget_tokens - left} of budget_tokens {budget_tokens} could be chosen from {len(pool.records)} records; "
-            "lower the budget or widen the choice"
+            f"only {budget_tokens - left} of budget_tokens {budget_tokens} could be chosen from "
+            f"{len(pool.records)} records; lower the budget or widen the choice"
         )
     return taken
 
@@ -132,7 +136,7 @@ def take(pool: Pool, order: Iterable[int], budget_tokens: int) -> list[int]:
 def write_choice(
     config: SelectionConfig, pool: Pool, chosen: Sequence[int], exam_ids: Sequence[str]
 ) -> Counts:
-    """The counts of a choice written to `config.out`: the records, the leaks, the exam items that guided it."""
+    """The counts of a choice written to `config.out`: its records, the leaks, the exam items behind it."""
     records = [pool.records[index] for index in chosen]
     write_jsonl(config.out / "train.jsonl", records)
     write_jsonl(config.out / "leaks.jsonl", (leak._asdict() for leak in pool.leaks))

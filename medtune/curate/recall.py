@@ -1,4 +1,4 @@
-"""Records that an exam asks for: for each question the nearest ones, taken in turns until the budget is spent."""
+"""Records that an exam asks for: each question's nearest ones, taken in turns until the budget is spent."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,8 +29,9 @@ def run(config: RecallConfig) -> Counts:
     tested = sum(question.split == "test" for question in questions)
     if tested and config.i_know != "recalled_on_test":
         raise UserError(
-            f"{config.questions}: {tested} questions are of the test split; choosing training data by what will be reported "
-            "makes the report worthless. Use val questions, or say i_know=recalled_on_test and have every report say it"
+            f"{config.questions}: {tested} questions are of the test split; choosing training data by what "
+            "will be reported makes the report worthless. Use val questions, or say i_know=recalled_on_test "
+            "and have every report say it"
         )
     pool = read_pool(config)
     hits = in_turns(find_nearest(config, questions, pool))
@@ -46,9 +47,15 @@ def run(config: RecallConfig) -> Counts:
 
 
 def find_nearest(config: RecallConfig, questions: list[Question], pool: Pool) -> Iterator[Hit]:
-    """For each question its top_k records by cosine of TF-IDF vectors, inside the similarity bounds, nearest first."""
+    """For each question its top_k records inside the similarity bounds, nearest first.
+
+    Similarity is the cosine of TF-IDF vectors of character n-grams.
+    """
     vectors = TfidfVectorizer(
-        analyzer="char", ngram_range=config.ngram_range, sublinear_tf=True, dtype=np.float32
+        analyzer="char",
+        ngram_range=config.ngram_range,
+        sublinear_tf=True,
+        dtype=np.float32,  # pyright: ignore[reportArgumentType]  # scikit-learn takes it
     )
     records = vectors.fit_transform(pool.texts)
     asked = vectors.transform(

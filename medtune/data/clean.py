@@ -50,7 +50,10 @@ def is_placeholder(record: AnyRecord, config: PrepareConfig) -> bool:
 
 
 def is_too_short(record: AnyRecord, config: PrepareConfig) -> bool:
-    """Some text has fewer than min_chars characters; exam items are exempt, their options may be one character."""
+    """Some text has fewer than min_chars characters.
+
+    Exam items are exempt, their options may be one character.
+    """
     return not isinstance(record, Question) and any(len(text) < config.min_chars for text in texts_of(record))
 
 

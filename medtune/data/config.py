@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from medtune.config import CommandConfig, Config, Input
 
@@ -15,14 +15,15 @@ class Source(Config):
     path: Input
     """JSON, JSON lines, CSV or TSV; a directory stands for all such files in it."""
     format: str = "auto"
-    """How a row is read: a name of the format table, or `my_module:function`; `auto` goes by the keys of the first row."""
+    """How a row is read: a name of the format table, or `my_module:function`.
+    `auto` goes by the keys of a file's first row; a later row of another format is refused."""
     encoding: str = "auto"
     """`auto` tells UTF-8 (with or without BOM), UTF-16 and GB18030 apart."""
     subject: str = ""
     """Subject of exam items whose rows name none."""
-    split: Split | dict[Split, int] | None = None
-    """Split of exam items whose rows name none: one for all, or the number of rows of each in file order, `{val: 19, test: 175}`;
-    the numbers must add up to the file's rows, so that a short or mixed file is refused."""
+    split: Split | dict[Split, PositiveInt] | None = None
+    """Split of exam items whose rows name none: one for all, or the number of rows of each in file order,
+    `{val: 19, test: 175}`. The numbers must add up to the file's rows: a short or mixed file is refused."""
     license: str = ""
     """Licence of rows that name none."""
 

@@ -41,9 +41,14 @@ def text_of(row: Row, key: str) -> str:
     value = row[key]
     if value is None:
         return ""
-    if not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{key!r} is a {type(value).__name__}; text is wanted")
     return tidy(str(value))
+
+
+def text_if_any(row: Row, key: str) -> str:
+    """The tidied text under a key that a row may lack."""
+    return text_of(row, key) if key in row else ""
 
 
 def meta_of(row: Row, source: Source) -> Meta:
@@ -75,11 +80,16 @@ def talk(question: str, answer: str, row: Row, source: Source, *, system: str = 
 
 
 def read_alpaca(row: Row, source: Source) -> Dialogue:
-    """`{instruction, input, output, system?, history?}`: with an input the instruction becomes the system's, as Alpaca means it."""
-    instruction, given = text_of(row, "instruction"), tidy(str(row.get("input") or ""))
-    system = tidy(str(row.get("system") or "")) or (instruction if given else "")
+    """A talk from `{instruction, input, output, system?, history?}`.
+
+    With an input the instruction becomes the system's, as Alpaca means it.
+    """
+    instruction, given = text_of(row, "instruction"), text_if_any(row, "input")
+    system = "\n".join(part for part in (text_if_any(row, "system"), instruction if given else "") if part)
     messages = [Message(role="system", content=system)] if system else []
     for pair in row.get("history") or []:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise ValueError("has a 'history' that is no list of [question, answer] pairs")
         messages += [
             Message(role="user", content=tidy(pair[0])),
             Message(role="assistant", content=tidy(pair[1])),
@@ -95,6 +105,8 @@ def read_turns(turns: object, role_key: str, text_key: str) -> list[Message]:
         raise ValueError("holds no turns")
     messages: list[Message] = []
     for turn in turns:
+        if not isinstance(turn, dict):
+            raise ValueError(f"has a turn that is a {type(turn).__name__}; an object is wanted")
         role = ROLES.get(str(turn.get(role_key)))
         if role is None:
             raise ValueError(f"has a turn of role {turn.get(role_key)!r}; known: {', '.join(ROLES)}")
@@ -103,18 +115,21 @@ def read_turns(turns: object, role_key: str, text_key: str) -> list[Message]:
 
 
 def read_sharegpt(row: Row, source: Source) -> Dialogue:
-    """`{conversations: [{from, value}]}`."""
-    return dialogue(read_turns(row["conversations"], "from", "value"), row, source)
+    """`{conversations: [{from, value}], system?}`."""
+    messages, system = read_turns(row.get("conversations"), "from", "value"), text_if_any(row, "system")
+    if system and messages[0].role != "system":
+        messages.insert(0, Message(role="system", content=system))
+    return dialogue(messages, row, source)
 
 
 def read_messages(row: Row, source: Source) -> Dialogue:
     """`{messages: [{role, content}]}`, as OpenAI has it."""
-    return dialogue(read_turns(row["messages"], "role", "content"), row, source)
+    return dialogue(read_turns(row.get("messages"), "role", "content"), row, source)
 
 
 def read_consultation(row: Row, source: Source) -> Dialogue:
     """`department,title,ask,answer`: the title joins the ask when that says too little without it."""
-    title, ask = tidy(str(row.get("title") or "")), text_of(row, "ask")
+    title, ask = text_if_any(row, "title"), text_of(row, "ask")
     is_vague = ask.lower() in read_words("vague_asks") or len(ask) < 6
     question = (title if is_vague else ask) or ask
     values = {**row, "specialty": row.get("department")}
@@ -123,7 +138,7 @@ def read_consultation(row: Row, source: Source) -> Dialogue:
 
 def read_question_answer(row: Row, source: Source) -> Dialogue:
     """`{question, answer, think?}`; thinking goes before the answer in a think block."""
-    thought, answer = tidy(str(row.get("think") or "")), text_of(row, "answer")
+    thought, answer = text_if_any(row, "think"), text_of(row, "answer")
     return talk(
         text_of(row, "question"), f"<think>{thought}</think>\n{answer}" if thought else answer, row, source
     )
@@ -148,7 +163,7 @@ def read_preference(row: Row, source: Source) -> Preference:
 def read_exam(row: Row, source: Source) -> Question:
     """`{question, A, B, …, answer, subject?, split?, case?}`, as C-Eval and CMMLU have it."""
     options = {letter: text_of(row, letter) for letter in "ABCDEFGH" if row.get(letter) not in (None, "")}
-    stem, case = text_of(row, "question"), tidy(str(row.get("case") or "")) or None
+    stem, case = text_of(row, "question"), text_if_any(row, "case") or None
     gold = "".join(sorted(set(text_of(row, "answer").upper())))
     if not gold:
         raise ValueError("has an empty 'answer'")
@@ -159,9 +174,15 @@ def read_exam(row: Row, source: Source) -> Question:
     if not subject:
         raise ValueError("names no subject; give the source a subject")
     return Question(
-        id=question_id(stem, case, options), stem=stem, case=case, options=options, answer=gold, subject=subject,
-        split=split, meta=meta_of(row, source),
-    )  # fmt: skip
+        id=question_id(stem, case, options),
+        stem=stem,
+        case=case,
+        options=options,
+        answer=gold,
+        subject=subject,
+        split=split,
+        meta=meta_of(row, source),
+    )
 
 
 def read_document(row: Row, source: Source) -> Document:
@@ -191,15 +212,20 @@ def find_format(row: Row, name: str, place: str) -> tuple[str, Reader]:
         module, _, function = name.partition(":")
         try:
             return name, vars(import_module(module))[function]
-        except (ImportError, KeyError):
+        except (ImportError, KeyError, ValueError):
             raise UserError(f"format {name}: no such function can be imported") from None
     if name != "auto":
         raise UserError(f"format {name}: unknown; known: auto, {', '.join(FORMATS)}, or my_module:function")
-    for known, form in FORMATS.items():
-        if form.keys <= set(row):
-            return known, form.read
+    known = tell_format(row)
+    if known:
+        return known, FORMATS[known].read
     wanted = "; ".join(f"{known}: {', '.join(sorted(form.keys))}" for known, form in FORMATS.items())
     raise UserError(f"{place}: keys {', '.join(row)} fit no format ({wanted}); is an answer missing?")
+
+
+def tell_format(row: Row) -> str | None:
+    """The first format whose keys the row has, None when it fits none."""
+    return next((name for name, form in FORMATS.items() if form.keys <= set(row)), None)
 
 
 def split_sizes(source: Source, num_rows: int) -> list[Split] | None:
@@ -210,7 +236,8 @@ def split_sizes(source: Source, num_rows: int) -> list[Split] | None:
     if total != num_rows:
         sizes = " + ".join(f"{name} {count}" for name, count in source.split.items())
         raise UserError(
-            f"{source.path}: {num_rows} rows where the source's split says {sizes} = {total}; the file is short or not this one"
+            f"{source.path}: {num_rows} rows where the source's split says {sizes} = {total}; "
+            "the file is short or not this one"
         )
     return [name for name, count in source.split.items() for _ in range(count)]
 

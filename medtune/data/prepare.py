@@ -1,4 +1,7 @@
-"""Raw rows -> records: read, told apart, cleaned, deduplicated, split. Every row in is kept or dropped with its reason."""
+"""Raw rows -> records: read, told apart, cleaned, deduplicated, split.
+
+Every row in is kept or dropped with its reason.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +12,8 @@ from tqdm import tqdm
 
 from medtune.artifact import Counts, write_jsonl, write_text
 from medtune.data.clean import find_fault
-from medtune.data.config import PrepareConfig, Source
-from medtune.data.formats import AnyRecord, Reader, find_format, group_of, split_sizes
+from medtune.data.config import PrepareConfig, Source, Split
+from medtune.data.formats import AnyRecord, Reader, find_format, group_of, split_sizes, tell_format
 from medtune.data.sources import Raw, read_rows
 from medtune.data.split import split_groups
 from medtune.errors import UserError
@@ -29,11 +32,19 @@ class Dropped(NamedTuple):
 
     raw: Raw
     reason: str
+    first: Raw | None = None
+    """The row that a duplicate repeats."""
+
+    @property
+    def why(self) -> str:
+        """The reason, for a duplicate with the place of the first."""
+        return f"{self.reason} of {self.first.file.name}:{self.first.line}" if self.first else self.reason
 
 
 def run(config: PrepareConfig) -> Counts:
     """The counts of the records in `config.out`: one file a split, `dropped.jsonl`, `card.md`."""
     found, formats = read_sources(config)
+    check_answers(found)
     kept, dropped, num_unwanted = sift(found, config)
     check_share(len(found) - num_unwanted, dropped, config)
     parts = divide(kept, config)
@@ -46,7 +57,7 @@ def run(config: PrepareConfig) -> Counts:
         "dropped": len(dropped),
         **{name: len(records) for name, records in parts.items()},
         "not_wanted": num_unwanted,
-        "reasons": dict(sorted(Counter(item.reason.partition(" of ")[0] for item in dropped).items())),
+        "reasons": dict(sorted(Counter(item.reason for item in dropped).items())),
         "formats": formats,
     }
     write_text(config.out / "card.md", card(config, counts, kept))
@@ -63,15 +74,32 @@ def read_sources(config: PrepareConfig) -> tuple[list[Found], dict[str, int]]:
         )
         splits = split_sizes(source, len(rows))
         readers: dict[str, tuple[str, Reader]] = {}
+        num_exam = 0
         for number, raw in enumerate(rows):
             file = str(raw.file)
             if file not in readers:
                 readers[file] = find_format(raw.values, source.format, raw.place)
             name, reader = readers[file]
+            told = tell_format(raw.values)
+            if source.format == "auto" and told and told != name:
+                raise UserError(
+                    f"{raw.place}: reads as {told}, the file's first row as {name}; name the source's format"
+                )
             formats[name] += 1
-            values = {**raw.values, "split": splits[number]} if splits else raw.values
-            found.append(Found(raw, _record(raw._replace(values=values), source, reader)))
+            values = _with_split(raw, splits[number]) if splits else raw.values
+            record = _record(raw._replace(values=values), source, reader)
+            num_exam += isinstance(record, Question)
+            found.append(Found(raw, record))
+        if not num_exam and (source.split or source.subject):
+            raise UserError(f"{source.path}: split and subject are for exam items; this source holds none")
     return found, dict(sorted(formats.items()))
+
+
+def _with_split(raw: Raw, split: Split) -> dict[str, Any]:
+    own = raw.values.get("split")
+    if own and own != split:
+        raise UserError(f"{raw.place}: names split {own} where the source's split says {split}")
+    return {**raw.values, "split": split}
 
 
 def _record(raw: Raw, source: Source, reader: Reader) -> AnyRecord:
@@ -81,6 +109,19 @@ def _record(raw: Raw, source: Source, reader: Reader) -> AnyRecord:
         raise UserError(f"{raw.place}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:
         raise UserError(f"{raw.place}: {error}") from None
+
+
+def check_answers(found: list[Found]) -> None:
+    """Nothing, or a UserError when two rows are the same exam item with different right answers."""
+    first_seen: dict[str, tuple[Raw, str]] = {}
+    for raw, record in found:
+        if isinstance(record, Question):
+            first, answer = first_seen.setdefault(record.id, (raw, record.answer))
+            if answer != record.answer:
+                raise UserError(
+                    f"{raw.place}: has answer {record.answer}, the same item at {first.place} "
+                    f"answer {answer}; mend the wrong one"
+                )
 
 
 def sift(found: list[Found], config: PrepareConfig) -> tuple[list[Found], list[Dropped], int]:
@@ -94,10 +135,10 @@ def sift(found: list[Found], config: PrepareConfig) -> tuple[list[Found], list[D
             num_unwanted += 1
             continue
         reason = find_fault(item.record, config)
-        if not reason and item.record.id in first_seen:
-            reason = f"duplicate of {first_seen[item.record.id].place}"
         if reason:
             dropped.append(Dropped(item.raw, reason))
+        elif item.record.id in first_seen:
+            dropped.append(Dropped(item.raw, "duplicate", first_seen[item.record.id]))
         else:
             first_seen[item.record.id] = item.raw
             kept.append(item)
@@ -120,8 +161,8 @@ def check_share(num_rows: int, dropped: list[Dropped], config: PrepareConfig) ->
     if len(dropped) > config.max_dropped * num_rows or len(dropped) == num_rows:
         first = dropped[0]
         raise UserError(
-            f"{first.raw.place}: {first.reason}; with it {len(dropped)} of {num_rows} rows would be dropped, more than "
-            f"max_dropped {config.max_dropped:.0%} allows; mend the rows or raise max_dropped"
+            f"{first.raw.place}: {first.why}; with it {len(dropped)} of {num_rows} rows would be dropped, "
+            f"more than max_dropped {config.max_dropped:.0%} allows; mend the rows or raise max_dropped"
         )
 
 
@@ -132,6 +173,13 @@ def divide(kept: list[Found], config: PrepareConfig) -> dict[str, list[AnyRecord
         group for group, item in zip(groups, kept, strict=True) if not isinstance(item.record, Question)
     ]
     places = split_groups(others, valid=config.valid, test=config.test, seed=config.seed)
+    wanted = {"valid": config.valid, "test": config.test, "train": config.valid + config.test}
+    missing = [name for name, share in wanted.items() if share and name not in places.values()]
+    if missing:
+        raise UserError(
+            f"{len(others)} records besides exam items, with {len(places)} different questions, are too few "
+            f"for valid {config.valid} and test {config.test}: {', '.join(missing)} would be empty"
+        )
     parts: dict[str, list[AnyRecord]] = {}
     for group, item in zip(groups, kept, strict=True):
         name = item.record.split if isinstance(item.record, Question) else places[group]
@@ -140,7 +188,7 @@ def divide(kept: list[Found], config: PrepareConfig) -> dict[str, list[AnyRecord
 
 
 def _dropped_row(item: Dropped) -> dict[str, Any]:
-    return {"file": item.raw.file.name, "line": item.raw.line, "reason": item.reason, "row": item.raw.values}
+    return {"file": item.raw.file.name, "line": item.raw.line, "reason": item.why, "row": item.raw.values}
 
 
 def card(config: PrepareConfig, counts: Counts, kept: list[Found]) -> str:
@@ -150,8 +198,9 @@ def card(config: PrepareConfig, counts: Counts, kept: list[Found]) -> str:
 
 def _card_lines(config: PrepareConfig, counts: Counts, kept: list[Found]) -> Iterator[str]:
     yield from ("# Data card", "", "| source | licence |", "|---|---|")
+    names = ", ".join(source.path.path.name for source in config.sources)
     licences = {item.record.meta.license or "not stated" for item in kept}
-    yield f"| {', '.join(source.path.path.name for source in config.sources)} | {', '.join(sorted(licences))} |"
+    yield f"| {names} | {', '.join(sorted(licences))} |"
     yield from (
         "",
         "| step | rows |",
@@ -162,10 +211,13 @@ def _card_lines(config: PrepareConfig, counts: Counts, kept: list[Found]) -> Ite
     for reason, count in counts["reasons"].items():
         yield f"| dropped: {reason} | {count} |"
     yield f"| kept | {counts['kept']} |"
-    for title, key in (("split", None), ("specialty", "specialty")):
-        tally = Counter(
-            item.record.subject if isinstance(item.record, Question) else item.record.meta.specialty or "unknown" for item in kept
-        ) if key else {name: counts[name] for name in ("train", "valid", "dev", "val", "test") if name in counts}  # fmt: skip
+    splits = {name: counts[name] for name in ("train", "valid", "dev", "val", "test") if name in counts}
+    specialties = Counter(_specialty(item.record) for item in kept)
+    for title, tally in (("split", splits), ("specialty", specialties)):
         yield from ("", f"| {title} | records |", "|---|---|")
         yield from (f"| {name} | {count} |" for name, count in sorted(tally.items()))
     yield from ("", "De-identification did not run on these records. For research; no medical advice.")
+
+
+def _specialty(record: AnyRecord) -> str:
+    return record.subject if isinstance(record, Question) else record.meta.specialty or "unknown"

@@ -34,13 +34,15 @@ def read_rows(source: Source) -> Iterator[Raw]:
         encoding = find_encoding(path) if source.encoding == "auto" else source.encoding
         count = 0
         try:
-            for row in READERS[path.suffix](path, encoding):
+            for row in READERS[path.suffix.lower()](path, encoding):
                 count += 1
                 yield row
         except (UnicodeError, LookupError) as error:
             raise UserError(
                 f"{path}: not readable as {encoding}: {error}; name the right encoding in the source"
             ) from None
+        except csv.Error as error:
+            raise UserError(f"{path}: after row {count}: {error}; is a quotation mark left open?") from None
         if not count:
             raise UserError(f"{path}: no rows in it")
 
@@ -48,10 +50,10 @@ def read_rows(source: Source) -> Iterator[Raw]:
 def find_files(path: Path) -> list[Path]:
     """The data files that a path stands for."""
     if path.is_file():
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{path}: of no known kind; known: {', '.join(SUFFIXES)}")
         return [path]
-    files = sorted(file for file in path.glob("*") if file.suffix in SUFFIXES)
+    files = sorted(file for file in path.glob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise UserError(
             f"{path}: no {', '.join(SUFFIXES)} files in it"
@@ -90,8 +92,10 @@ def read_json_array(path: Path, encoding: str) -> Iterator[Raw]:
 def read_table(path: Path, encoding: str) -> Iterator[Raw]:
     """One row a line after the header; a row with more or fewer cells than the header is damaged."""
     with path.open(encoding=encoding, newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
         header = next(reader, [])
+        if len(set(header)) < len(header):
+            raise UserError(f"{path}:1: a column name stands twice in the header {', '.join(header)}")
         for cells in reader:
             if not cells:
                 continue

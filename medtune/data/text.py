@@ -15,10 +15,14 @@ GUESSES = ("utf-8", "gb18030")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 NO_WORD = re.compile(r"[\W_]+")
+HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 def find_encoding(path: Path) -> str:
-    """The encoding in which all bytes of the file make sense."""
+    """The encoding in which all bytes make sense.
+
+    Damaged UTF-8 is refused, GB18030 would make other signs of it.
+    """
     content = path.read_bytes()
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
@@ -26,14 +30,25 @@ def find_encoding(path: Path) -> str:
     for encoding in GUESSES:
         try:
             content.decode(encoding)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            if encoding == "utf-8" and is_mostly_utf8(content):
+                raise UserError(
+                    f"{path}: UTF-8 but for damaged bytes, the first at byte {error.start}; "
+                    "is the file cut off?"
+                ) from None
             continue
         return encoding
     raise UserError(f"{path}: neither UTF-8 nor GB18030; name its encoding in the source")
 
 
+def is_mostly_utf8(content: bytes) -> bool:
+    """Whether UTF-8 makes Chinese characters of more bytes than not; of GB18030 text it makes hardly any."""
+    text = content.decode("utf-8", errors="replace")
+    return len(HAN.findall(text)) > text.count("\ufffd")
+
+
 def tidy(text: str) -> str:
-    """The text with `\\n` line ends, no control characters, at most one blank line in a row, no blank ends."""
+    r"""The text with `\n` line ends, no control characters, single blank lines and no blank ends."""
     lines = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return BLANK_LINES.sub("\n\n", lines).strip()
 

@@ -14,7 +14,7 @@ class Choices(NamedTuple):
     candidates: dict[str, str]
     """Text of each candidate by its key."""
     is_closed: bool = False
-    """Whether the end of the answer counts too: needed where one candidate may begin another, as A begins AC."""
+    """Whether the end of the answer counts too: needed where one candidate may begin another (A, AC)."""
     prior: Sequence[Message] | None = None
     """The same prompt without the question, for the prior likelihood."""
 

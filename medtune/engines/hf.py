@@ -1,13 +1,22 @@
-"""A model in this process through transformers: generation and candidate likelihoods in length-sorted batches."""
+"""A model in this process through transformers: answers and likelihoods in batches of similar length."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel
+from safetensors import SafetensorError
 from torch.nn.functional import log_softmax
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.logging import disable_progress_bar
 
 from medtune.config import Input
 from medtune.engines.base import Choices
@@ -18,6 +27,8 @@ from medtune.records import Completion, Likelihood, Message
 from medtune.scorers.thinking import split_thinking
 
 Ids = tuple[int, ...]
+UNLOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError)
+"""What the libraries raise on files that are damaged, of another shape, or not of their kind."""
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
@@ -38,7 +49,8 @@ def locate(source: Input, *files: str) -> Loadable:
         raise UserError(f"{source}: no such model directory")
     if files and not any(next(folder.glob(pattern), None) for pattern in files):
         raise UserError(
-            f"{source}: holds none of {', '.join(files)}; name a directory that holds a saved model and its tokenizer"
+            f"{source}: holds none of {', '.join(files)}; "
+            "name a directory that holds a saved model and its tokenizer"
         )
     return Loadable(str(folder), None)
 
@@ -46,7 +58,11 @@ def locate(source: Input, *files: str) -> Loadable:
 def load_tokenizer(source: Input) -> PreTrainedTokenizerBase:
     """The tokenizer of a model or tokenizer directory, padding set up."""
     name, revision = locate(source, "tokenizer.json", "tokenizer.model", "vocab.json")
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    disable_progress_bar()  # transformers' bars count files; ours count what a user waits for
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except UNLOADABLE as error:
+        raise UserError(f"{source}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -57,11 +73,19 @@ def load_model(source: Input, dtype: str) -> PreTrainedModel:
     name, revision = locate(source, *WEIGHTS)
     locate(source, "config.json")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=torch_dtype(dtype), trust_remote_code=False, use_safetensors=True
+        model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
+            name,
+            revision=revision,
+            dtype=torch_dtype(dtype),
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
+    except UNLOADABLE as error:
         raise UserError(f"{source}: cannot be loaded: {' '.join(str(error).split())}") from None
+    if report["missing_keys"]:
+        lost = min(report["missing_keys"])
+        raise UserError(f"{source}: lacks weights, such as {lost}; fetch or save the model again")
     return model.eval()
 
 
@@ -73,7 +97,13 @@ def torch_dtype(name: str) -> torch.dtype:
 def lay_adapter(model: PreTrainedModel, adapter: Input) -> PeftModel:
     """The model with a saved adapter over it."""
     locate(adapter, "adapter_config.json")
-    return PeftModel.from_pretrained(model, str(adapter.path)).eval()
+    name, revision = locate(adapter, "adapter_model.safetensors")
+    try:
+        return PeftModel.from_pretrained(model, name, revision=revision).eval()
+    except UNLOADABLE as error:
+        raise UserError(
+            f"{adapter}: does not fit this model; name its own base: {' '.join(str(error).split()):.300}"
+        ) from None
 
 
 class HfInProcess:
@@ -88,20 +118,27 @@ class HfInProcess:
         )
         self.tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, config.dtype)
-        self.model = (lay_adapter(model, config.adapter) if config.adapter else model).to(self.device)
-        self.stops = stop_ids(self.tokenizer)
+        # The model's own end tokens stop it too (GLM-4 ends with <|user|>). Its other settings, such as a
+        # repetition penalty, would act on answers unasked: only `sampling` speaks.
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        model.generation_config = GenerationConfig()
+        whole = lay_adapter(model, config.adapter) if config.adapter else model
+        self.model = whole.to(self.device)  # pyright: ignore[reportArgumentType]  # a wrapped method to pyright
+        self.stops = list(dict.fromkeys([*stop_ids(self.tokenizer), *ends]))
         self.context = int(model.config.max_position_embeddings)
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling
     ) -> Iterator[tuple[int, Completion]]:
+        """(index, completion) of each prompt, the longest prompts first."""
         rendered = [render_prompt(self.tokenizer, messages) for messages in prompts]
         for index, ids in enumerate(rendered):
             if len(ids) + sampling.max_new_tokens > self.context:
                 raise UserError(
-                    f"record {index + 1}: {len(ids)} prompt tokens and {sampling.max_new_tokens} new ones exceed the "
-                    f"model's {self.context}; lower sampling.max_new_tokens or shorten the record"
+                    f"record {index + 1}: {len(ids)} prompt tokens and {sampling.max_new_tokens} new ones "
+                    f"exceed the model's {self.context}; lower sampling.max_new_tokens or shorten the record"
                 )
         for batch in self._batches([len(ids) + sampling.max_new_tokens for ids in rendered]):
             inputs, attention = self._pad([rendered[index] for index in batch], left=True)
@@ -134,6 +171,7 @@ class HfInProcess:
         )
 
     def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
+        """(index, likelihoods by candidate key) of each question, in the order asked."""
         jobs: list[tuple[Ids, Ids]] = []
         for question in questions:
             contexts = [question.messages] if question.prior is None else [question.messages, question.prior]
@@ -142,6 +180,12 @@ class HfInProcess:
                 jobs += [
                     self._split(prompt, text, question.is_closed) for text in question.candidates.values()
                 ]
+        longest = max((len(begin) + len(answer) for begin, answer in jobs), default=0)
+        if longest > self.context:
+            raise UserError(
+                f"a question and answer have {longest} tokens and the model takes {self.context}; "
+                "leave it out"
+            )
         logprobs = iter(zip(jobs, self._logprobs(jobs), strict=True))
         for index, question in enumerate(questions):
             given = [next(logprobs) for _ in question.candidates]
@@ -163,12 +207,15 @@ class HfInProcess:
             )
 
     def _split(self, prompt: str, text: str, is_closed: bool) -> tuple[Ids, Ids]:
-        """Token ids of prompt and candidate. A candidate that would melt into the prompt's last token has no likelihood."""
+        """Token ids of prompt and candidate.
+
+        A candidate that would melt into the prompt's last token has no likelihood and is refused.
+        """
         begin, answer = encode(self.tokenizer, prompt), encode(self.tokenizer, text)
         if encode(self.tokenizer, prompt + text)[: len(begin)] != begin:
             raise UserError(
-                f"the prompt's end {prompt[-8:]!r} and the answer {text[:8]!r} share a token, so the answer's likelihood is not "
-                "defined; use another preset"
+                f"the prompt's end {prompt[-8:]!r} and the answer {text[:8]!r} share a token, "
+                "so the answer's likelihood is not defined; use another preset"
             )
         return tuple(begin), (*answer, *self.stops[:1]) if is_closed else tuple(answer)
 
@@ -179,9 +226,8 @@ class HfInProcess:
         todo = list(done)
         for batch in self._batches([len(begin) + len(answer) for begin, answer in todo]):
             inputs, attention = self._pad([[*todo[index][0], *todo[index][1]] for index in batch], left=False)
-            first = (
-                min(len(todo[index][0]) for index in batch) - 1
-            )  # only logits that some answer needs are computed
+            # Only logits that some answer needs are computed.
+            first = min(len(todo[index][0]) for index in batch) - 1
             keep = inputs.shape[1] - first
             logits = self.model(
                 input_ids=inputs, attention_mask=attention, logits_to_keep=keep
@@ -195,7 +241,10 @@ class HfInProcess:
         return [done[job] for job in jobs]
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices in batches of similar length within the token budget, the longest first (so that memory fails early)."""
+        """Indices in batches of similar length within the token budget.
+
+        The longest come first, so that memory fails early.
+        """
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
             widest = lengths[batch[0]] if batch else 0
@@ -212,7 +261,8 @@ class HfInProcess:
     def _pad(self, rows: Sequence[list[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, longest) token ids and attention mask."""
         longest = max(map(len, rows))
-        pad = int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
+        pad = self.tokenizer.pad_token_id
+        assert isinstance(pad, int), "load_tokenizer sets it"
         ids = torch.full((len(rows), longest), pad)
         attention = torch.zeros((len(rows), longest), dtype=torch.long)
         for row, tokens in enumerate(rows):

@@ -1,7 +1,8 @@
-"""Messages -> token ids, and which of them are answers. The only renderer: training, preview, prediction and serving all call it.
+"""Messages -> token ids, and which of them are answers.
 
-The tokenizer's own chat template does the wording. An answer is tokenised apart from its prompt, because that is how a model
-meets it at inference: the prompt is whole before the first answer token exists.
+The only renderer: training, preview, prediction and serving all call it. The tokenizer's own chat template
+does the wording. An answer is tokenised apart from its prompt, because that is how a model meets it at
+inference: the prompt is whole before the first answer token exists.
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
 
 
 def render_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Rendered]:
-    """The training sequences of a talk: each answer stands after exactly the ids that inference would put before it.
+    """The training sequences of a talk: each answer after exactly the ids that inference would put before it.
 
-    Usually that is one sequence with several answers. Where the template words earlier turns differently once a later turn
-    is there (Qwen3 drops old thinking), or a model ends its answer with a token that the template does not write (GLM-4),
-    the talk becomes one sequence per answer.
+    Usually that is one sequence with several answers. Where the template words earlier turns differently once
+    a later turn is there (Qwen3 drops old thinking), or a model ends its answer with a token that the
+    template does not write (GLM-4), the talk becomes one sequence per answer.
     """
     sequences: list[Rendered] = []
     for index, message in enumerate(messages):
@@ -42,8 +43,9 @@ def render_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messa
         whole = apply_template(tokenizer, messages[: index + 1])
         if not whole.startswith(prompt):
             raise UserError(
-                "the chat template words the prompt differently once the answer is there, so training could not match "
-                f"inference; prompt ends {prompt[-40:]!r}, with answer {whole[: len(prompt)][-40:]!r}"
+                "the chat template words the prompt differently once the answer is there, so training could "
+                f"not match inference; prompt ends {prompt[-40:]!r}, "
+                f"with answer {whole[: len(prompt)][-40:]!r}"
             )
         prompt_ids = encode(tokenizer, prompt)
         answer_ids, answer_length = end_answer(tokenizer, encode(tokenizer, whole[len(prompt) :]))
@@ -61,26 +63,37 @@ def render_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messa
 def end_answer(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[list[int], int]:
     """The ids of an answer, ended by a token that stops generation, and how many of them are to be learnt.
 
-    What the template writes after that token (ChatML has a newline) stays, unlearnt. Where it writes none, the tokenizer's
-    own end token is added.
+    What the template writes after that token (ChatML has a newline) stays, unlearnt. Where it writes none,
+    the tokenizer's own end token is added.
     """
     stops = stop_ids(tokenizer)
     last = max((position for position, token in enumerate(ids) if token in stops), default=None)
     if last is None:
-        return [*ids, tokenizer.eos_token_id], len(ids) + 1
+        return [*ids, end_id(tokenizer)], len(ids) + 1
     return ids, last + 1
 
 
-def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens that end an answer: the special token that the template closes a turn with, then the tokenizer's end token."""
-    if tokenizer.eos_token_id is None:
+def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The tokenizer's own end token; one without is refused."""
+    end = tokenizer.eos_token_id
+    if end is None:
         raise UserError(
             f"{tokenizer.name_or_path}: the tokenizer has no eos_token, so no answer could ever end; set one"
         )
+    assert isinstance(end, int)
+    return end
+
+
+def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end an answer.
+
+    First the special token that the template closes a turn with, then the tokenizer's end token.
+    """
+    end = end_id(tokenizer)
     turn = [Message(role="user", content="。"), Message(role="assistant", content="。")]
     tail = apply_template(tokenizer, turn).rpartition("。")[2]
     closing = [token for token in encode(tokenizer, tail) if token in tokenizer.all_special_ids]
-    return list(dict.fromkeys([*closing[:1], int(tokenizer.eos_token_id)]))
+    return list(dict.fromkeys([*closing[:1], end]))
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
@@ -94,8 +107,8 @@ def apply_template(
     """The text that the tokenizer's own chat template makes of messages."""
     if not tokenizer.chat_template:
         raise UserError(
-            f"{tokenizer.name_or_path}: the tokenizer has no chat template; use the model's instruct version, or put the "
-            "template of its family into the directory as chat_template.jinja"
+            f"{tokenizer.name_or_path}: the tokenizer has no chat template; use the model's instruct "
+            "version, or put the template of its family into the directory as chat_template.jinja"
         )
     turns = [{"role": message.role, "content": message.content} for message in messages]
     try:

@@ -42,7 +42,7 @@ class EvaluateConfig(CommandConfig):
     """Directory that `predict` made."""
     questions: Input
     """The file of questions that was answered: none may be missing from the predictions."""
-    cloze_norm: Literal["none", "tokens", "chars", "prior"] = "prior"
+    cloze_norm: Literal["none", "tokens", "chars", "prior"] = "chars"
     """How option likelihoods of different lengths are made comparable: `tokens` and `chars` divide by the
     length, `prior` subtracts the likelihood without the question (OLMES, arXiv 2406.08446)."""
     name: str = ""

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import orjson
 
-from medtune.artifact import Counts, ancestors, digest_of, home_of, read_jsonl, read_manifest, write_jsonl
+from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_jsonl
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
 from medtune.evals.exam import item_of, score_all
 from medtune.evals.exam_report import report_from
 from medtune.evals.phrases import phrase
 from medtune.evals.report import write_reports
+from medtune.lineage import ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
 
 EXAM_ITEMS = "exam_items.json"
@@ -52,11 +53,12 @@ def run(config: EvaluateConfig) -> Counts:
         provenance=describe(config) | {"exam_items_seen": f"{num_seen} of {len(items)}"},
     )
     write_reports(report, config.out)
-    counts: Counts = {"n": len(items), "exam_items_seen": num_seen}
-    for name, estimate in report.metrics.items():
-        if name.endswith((".accuracy", ".unparsed")):
-            counts[name] = {"value": round(estimate.value, 4), "count": estimate.count}
-    return counts
+    shown = {
+        name.removesuffix(".accuracy"): f"{estimate.value:.4f} ({estimate.count}/{estimate.n})"
+        for name, estimate in report.metrics.items()
+        if name.endswith((".accuracy", ".unparsed"))
+    }
+    return {**shown, "n": len(items), "exam_items_seen": num_seen}
 
 
 def read_questions(path: Path) -> dict[str, Question]:

@@ -1,4 +1,7 @@
-"""Answers of a model to records, in blocks: what a killed run had finished is kept, and the rest comes out the same."""
+"""Answers of a model to records, in blocks.
+
+What a killed run had finished is kept, and the rest comes out the same.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,17 +24,15 @@ Asked = Question | Dialogue
 def run(config: PredictConfig) -> Counts:
     """The counts of `predictions.jsonl` in `config.out`: one row per record and way, in record order."""
     records = read_asked(config)
-    blocks = [
+    blocks: list[tuple[Way, int]] = [
         (way, start) for way in config.ways for start in range(0, len(records), BLOCK_ROWS)
-    ]  # fmt: skip
+    ]
     engine: Engine | None = None
-    num_resumed = 0
     with tqdm(total=len(records) * len(config.ways), unit="answer", disable=None, leave=False) as bar:
         for way, start in blocks:
             file = block_file(config.out, way, start)
             part = records[start : start + BLOCK_ROWS]
             if file.exists():
-                num_resumed += len(part)
                 bar.update(len(part))
                 continue
             engine = engine or open_engine(config.engine, config.runtime)
@@ -61,17 +62,20 @@ def block_file(out: Path, way: Way, start: int) -> Path:
 
 
 def read_asked(config: PredictConfig) -> list[Asked]:
-    """The records to answer; a kind or number of right letters that a way cannot answer is refused before any work."""
+    """The records to answer; what a way cannot answer is refused before any work."""
     records: list[Asked] = []
     for number, record in enumerate(read_jsonl(config.records.path, RECORD), 1):
         place = f"{config.records}:{number}"
         if not isinstance(record, Question | Dialogue):
             raise UserError(f"{place}: questions or dialogues are wanted; this is a {record.kind}")
+        if isinstance(record, Dialogue) and all(turn.role != "user" for turn in record.messages):
+            raise UserError(f"{place}: a dialogue without a message of the user asks nothing")
         if isinstance(record, Dialogue) and config.ways != ("generate",):
             raise UserError(f"{place}: a dialogue can only be answered by ways: [generate]")
         if isinstance(record, Question) and record.is_multiple and "cloze" in config.ways:
             raise UserError(
-                f"{place}: cloze picks one option and this item has {len(record.answer)}; prepare with answers: single"
+                f"{place}: cloze picks one option and this item has {len(record.answer)}; "
+                "prepare with answers: single"
             )
         records.append(record)
     if not records:

@@ -30,7 +30,10 @@ def word_question(question: Question, preset: Preset) -> list[Message]:
 
 
 def letter_choices(question: Question, preset: Preset) -> Choices:
-    """A question whose candidate answers are its letters; with several right ones, all sets of at least two letters."""
+    """A question whose candidate answers are its letters.
+
+    With several right ones they are all sets of at least two letters.
+    """
     letters = list(question.options)
     sizes = range(2, len(letters) + 1) if question.is_multiple else range(1, 2)
     sets = ["".join(chosen) for size in sizes for chosen in combinations(letters, size)]

@@ -1,7 +1,8 @@
-"""The sample files, built from the facts tables: `python -m medtune.samples.build` writes them beside this file.
+"""The sample files, built from the facts tables.
 
-The facts and the sentences that carry them are hand-written, each with its source; this script only combines them with the
-ways in which people ask and answer. The result is committed, and a test keeps it equal to what this script makes.
+`python -m medtune.samples.build` writes them beside this file. The facts and the sentences that carry them
+are hand-written, each with its source; this script only combines them with the ways in which people ask and
+answer. The result is committed, and a test keeps it equal to what this script makes.
 """
 
 import csv
@@ -27,7 +28,8 @@ class Fact(NamedTuple):
 
     entity: dict[str, str | list[str]]
     department: str
-    index: int
+    place: int
+    """0 for the entity's first."""
     relation: str
     value: str
     ask: str
@@ -53,10 +55,10 @@ def read_tables() -> list[dict[str, object]]:
 def read_facts(tables: Sequence[dict[str, object]]) -> list[Fact]:
     """Every fact of every entity, in table order."""
     return [
-        Fact(entity, table["department"], index, **fact)  # type: ignore[arg-type]
+        Fact(entity, table["department"], place, **fact)  # type: ignore[arg-type]
         for table in tables
         for entity in table["entities"]  # type: ignore[attr-defined]
-        for index, fact in enumerate(entity["facts"])
+        for place, fact in enumerate(entity["facts"])
     ]
 
 
@@ -100,7 +102,7 @@ def meta(fact: Fact, style: str) -> Row:
 
 
 def alpaca_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iterator[Row]:
-    """Each fact once in its first wording, every third with thinking; then long talks over three facts of an entity."""
+    """Each fact once in its first wording, every third with thinking; then long talks over three facts."""
     for number, fact in enumerate(facts):
         has_think = number % 3 == 0
         yield {
@@ -146,7 +148,10 @@ def sharegpt_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> It
 
 
 def csv_rows(facts: Sequence[Fact], words: Words, rng: random.Random) -> Iterator[tuple[str, str, str, str]]:
-    """Even facts once in their second wording: department, title, ask, answer. Some asks are vague, the title tells."""
+    """Even facts once in their second wording: department, title, ask, answer.
+
+    Some asks are vague, the title tells.
+    """
     for number, fact in enumerate(facts[0::2]):
         aliases = fact.entity["aliases"]
         alias = rng.choice(aliases) if isinstance(aliases, list) and aliases else fact.name
@@ -178,13 +183,13 @@ def spoil(rows: list[Row], rng: random.Random) -> list[Row]:
 def exam_rows(
     tables: Sequence[dict[str, object]], facts: Sequence[Fact], rng: random.Random
 ) -> Iterator[Row]:
-    """Exam items: one per fact with four or five options, then several-answer items, then items that share a case."""
+    """Exam items: one per fact with four or five options, then several-answer items, then shared cases."""
     for number, fact in enumerate(facts):
         num_options = 4 + number % 2
         options = [fact.value, *fact.wrong[: num_options - 1]]
         rng.shuffle(options)
-        # One fact of each entity goes to val, another one each time, so that val and test ask about the same diseases.
-        split = "val" if fact.index == (number // 4) % 4 else "test"
+        # One fact of each entity goes to val, another each time: val and test ask about the same diseases.
+        split = "val" if fact.place == (number // 4) % 4 else "test"
         letters = dict(zip("ABCDE", options, strict=False))
         gold = "ABCDE"[options.index(fact.value)]
         yield _item(fact.question, letters, gold, fact.department, split, fact.source)
@@ -222,18 +227,37 @@ def _item(question: str, options: dict[str, str], gold: str, subject: str, split
     }
 
 
-def document_rows(tables: Sequence[dict[str, object]], words: Words, rng: random.Random) -> Iterator[Row]:
-    """For each entity what it is, what people say and what they ask, never the facts that the exam asks for."""
+def document_rows(
+    tables: Sequence[dict[str, object]], facts: Sequence[Fact], words: Words, rng: random.Random
+) -> Iterator[Row]:
+    """Texts that give the words but never the facts that the exam asks for.
+
+    For each entity what it is, what people say and what they ask; for each department its terms in random
+    company, so that a model knows them without knowing what goes with what; and how doctors phrase replies.
+    """
     for table in tables:
         for entity in table["entities"]:  # type: ignore[attr-defined]
             fields = {**entity, "department": table["department"]}
             fields["asks"] = "".join(fact["ask"] for fact in entity["facts"])
             for template in (rng.choice(words["documents"]), str(words["questions_document"])):
-                yield {
-                    "text": template.format(**fields),
-                    "license": LICENSE,
-                    "specialty": table["department"],
-                }
+                yield _document(template.format(**fields), table)
+        department = table["department"]
+        own = [fact for fact in facts if fact.department == department]
+        terms = sorted({term for fact in own for term in (fact.value, *fact.wrong)})
+        glossary = str(words["glossary_document"])
+        for _ in range(4):
+            rng.shuffle(terms)
+            for start in range(0, len(terms), 12):
+                listed = "、".join(terms[start : start + 12])
+                yield _document(glossary.format(department=department, terms=listed), table)
+        kinds = ("answers", "advice_joints", "closers", "greetings", "thanks")
+        phrases = [phrase for kind in kinds for phrase in words[kind]]
+        rng.shuffle(phrases)
+        yield _document(str(words["replies_document"]).format(phrases="".join(phrases)), table)
+
+
+def _document(text: str, table: dict[str, object]) -> Row:
+    return {"text": text, "license": LICENSE, "specialty": table["department"]}
 
 
 def jsonl(rows: Iterator[Row] | list[Row]) -> bytes:
@@ -255,7 +279,7 @@ def build() -> dict[str, bytes]:
         "consult_sharegpt.jsonl": jsonl(sharegpt_rows(facts, words, rng)),
         "consult_gb18030.csv": table.getvalue().encode("gb18030"),
         "exam.jsonl": jsonl(exam_rows(tables, facts, rng)),
-        "documents.jsonl": jsonl(document_rows(tables, words, rng)),
+        "documents.jsonl": jsonl(document_rows(tables, facts, words, rng)),
     }
 
 

@@ -6,12 +6,17 @@ from collections.abc import Set
 NO_WORD = re.compile(r"[\W_]+")
 
 
+def bare(text: str) -> str:
+    """The text as it is compared with others: lower case, letters and digits only."""
+    return NO_WORD.sub("", text.lower())
+
+
 def grams_of(text: str, size: int) -> frozenset[str]:
     """The character n-grams of a text, letters and digits only, lower case; a shorter text is one gram."""
-    bare = NO_WORD.sub("", text.lower())
-    if len(bare) <= size:
-        return frozenset({bare} if bare else ())
-    return frozenset(bare[start : start + size] for start in range(len(bare) - size + 1))
+    whole = bare(text)
+    if len(whole) <= size:
+        return frozenset({whole} if whole else ())
+    return frozenset(whole[start : start + size] for start in range(len(whole) - size + 1))
 
 
 def coverage(wanted: Set[str], found: Set[str]) -> float:

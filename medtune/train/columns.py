@@ -1,6 +1,7 @@
 """Records -> the columns that TRL trains on. Labels come from the renderer."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from datasets import Dataset
@@ -8,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import read_jsonl
 from medtune.config import Input
-from medtune.engines.render import encode, render_dialogue, stop_ids
+from medtune.engines.render import encode, end_id, render_dialogue, stop_ids
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document
 
@@ -30,7 +31,10 @@ class Columns(NamedTuple):
 def dialogue_columns(
     sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
 ) -> Columns:
-    """The sequences of dialogues, answers labelled. A dialogue with a sequence over max_length is left out and counted."""
+    """The sequences of dialogues, answers labelled.
+
+    A dialogue with a sequence over max_length is left out and counted.
+    """
     stops = set(stop_ids(tokenizer))
     rows: list[dict[str, list[int]]] = []
     num_records = num_too_long = 0
@@ -55,7 +59,7 @@ def dialogue_columns(
 def document_columns(
     sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
 ) -> Columns:
-    """Documents joined with end tokens and cut into blocks of max_length; every token is labelled, none is lost."""
+    """Documents joined with end tokens and cut into blocks of max_length; every token is labelled."""
     stream: list[int] = []
     num_records = 0
     for source in sources:
@@ -63,8 +67,11 @@ def document_columns(
             if not isinstance(record, Document):
                 raise UserError(f"{source}:{number}: pt wants documents; this is a {record.kind}")
             num_records += 1
-            stream += [*encode(tokenizer, record.text), int(tokenizer.eos_token_id)]  # type: ignore[arg-type]
-    blocks = [stream[start : start + max_length] for start in range(0, len(stream), max_length)]
+            stream += [*encode(tokenizer, record.text), end_id(tokenizer)]
+    cuts = [*range(0, len(stream), max_length), len(stream)]
+    if len(cuts) > 2 and cuts[-1] - cuts[-2] == 1:
+        cuts[-2] -= 1  # one token alone predicts nothing, so it takes another from its neighbour
+    blocks = [stream[start:end] for start, end in pairwise(cuts)]
     rows = [{"input_ids": block, "labels": list(block)} for block in blocks if len(block) > 1]
     return _columns(rows, num_records, 0, where=", ".join(sources))
 

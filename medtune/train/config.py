@@ -66,11 +66,11 @@ class Lora(Config):
 
     type: Literal["lora"] = "lora"
     """This method."""
-    rank: int = Field(16, ge=1)
+    rank: int = Field(default=16, ge=1)
     """Rank of the additions."""
-    alpha: int = Field(32, ge=1)
+    alpha: int = Field(default=32, ge=1)
     """Their scale; they are multiplied by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of their inputs that is zeroed in training."""
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers that get one; `all-linear` is every linear layer but the output one."""
@@ -127,14 +127,14 @@ class TrainingConfig(CommandConfig):
     """Trackers that transformers knows: tensorboard, swanlab, wandb."""
     seed: int = 42
     """Seed of weights, order and dropout."""
-    trainer: dict[str, Any] = {}
+    trainer: dict[str, Any] = Field(default_factory=dict)
     """Any other key of TRL's SFTConfig, passed as it is; an unknown one is refused."""
     runtime: TrainRuntime = TrainRuntime()
     """What changes speed and not the result."""
 
 
 class PtConfig(TrainingConfig):
-    """Pre-train on documents: all tokens are learnt, documents are joined with end tokens and cut to max_length."""
+    """Pre-train on documents, joined with end tokens and cut to max_length: all tokens are learnt."""
 
     documents: tuple[Input, ...] = Field(min_length=1)
     """Files of document records."""
@@ -144,6 +144,12 @@ class PtConfig(TrainingConfig):
     """What to train: `{type: new, tokenizer: …}` from scratch, or a path to go on from."""
     method: Method = Full()
     """Which weights change."""
+
+    @model_validator(mode="after")
+    def _new_is_full(self) -> "PtConfig":
+        if isinstance(self.model, NewModel) and not isinstance(self.method, Full):
+            raise ValueError("a new model has no saved base for an adapter; use method: {type: full}")
+        return self
 
 
 class SftConfig(TrainingConfig):
@@ -158,7 +164,7 @@ class SftConfig(TrainingConfig):
     method: Method = Lora()
     """Which weights change."""
     max_dropped: float = Field(0.05, ge=0, le=1)
-    """Largest share of dialogues that may be longer than max_length, and so left out, before the command fails."""
+    """Largest share of dialogues that may be left out as longer than max_length before the command fails."""
 
     @model_validator(mode="after")
     def _has_a_model(self) -> "SftConfig":
@@ -177,7 +183,7 @@ class TokenizerConfig(CommandConfig):
 
 
 class MergeConfig(CommandConfig):
-    """Add an adapter to its base. The sum is written only when it answers fixed prompts as base and adapter did."""
+    """Add an adapter to its base; written only when the sum answers fixed prompts as base and adapter did."""
 
     model: Input
     """The base that the adapter was trained on."""
@@ -186,4 +192,4 @@ class MergeConfig(CommandConfig):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the merged weights; the sum is taken in float32."""
     tolerance: float = Field(1e-3, gt=0)
-    """Largest difference of any log-probability between base + adapter and the merged weights, both in float32."""
+    """Largest difference of any log-probability, base + adapter against merged weights, both in float32."""

@@ -5,7 +5,7 @@ from peft import PeftModel
 from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from medtune.artifact import Counts
+from medtune.artifact import Counts, digest_of, read_manifest
 from medtune.engines.hf import lay_adapter, load_model, load_tokenizer, save_model, torch_dtype
 from medtune.engines.render import render_prompt
 from medtune.errors import UserError
@@ -23,7 +23,8 @@ PROMPTS = (
 
 
 def run(config: MergeConfig) -> Counts:
-    """The counts of the merged model in `config.out`: the largest difference found, and how many tokens were compared."""
+    """The counts of the merged model in `config.out`: largest difference found, number of tokens compared."""
+    check_base(config)
     tokenizer = load_tokenizer(config.adapter)
     model = lay_adapter(load_model(config.model, "float32"), config.adapter)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
@@ -39,11 +40,25 @@ def run(config: MergeConfig) -> Counts:
     )
     if difference > config.tolerance or not same_choice:
         raise UserError(
-            f"{config.adapter}: merged and separate weights differ by {difference:.2g} nats on fixed prompts (allowed "
-            f"{config.tolerance:g}), likeliest tokens {'equal' if same_choice else 'not equal'}; nothing was written"
+            f"{config.adapter}: merged and separate weights differ by {difference:.2g} nats on fixed prompts "
+            f"(allowed {config.tolerance:g}), likeliest tokens {'equal' if same_choice else 'not equal'}; "
+            "nothing was written"
         )
     save_model(merged.to(torch_dtype(config.dtype)), tokenizer, config.out)
     return {"max_difference": difference, "tokens_compared": sum(len(part) for part in apart)}
+
+
+def check_base(config: MergeConfig) -> None:
+    """Nothing, or a UserError when the adapter's manifest names another base.
+
+    A hub id and a copy cannot be compared.
+    """
+    manifest = None if config.adapter.is_hub_id else read_manifest(config.adapter.path)
+    trained_on = manifest.inputs["model.path"] if manifest else None
+    if trained_on and ("@" in trained_on) == config.model.is_hub_id and trained_on != digest_of(config.model):
+        raise UserError(
+            f"{config.adapter}: was not trained on {config.model}; name the base that it was trained on"
+        )
 
 
 @torch.inference_mode()

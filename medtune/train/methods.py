@@ -18,6 +18,10 @@ def prepare_model(model: PreTrainedModel, method: Full | Lora) -> PreTrainedMode
                 if isinstance(method.target_modules, str)
                 else list(method.target_modules)
             )
+            names = [name for name, _ in model.named_modules()]
+            for target in targets if isinstance(targets, list) else []:
+                if not any(f".{name}".endswith(f".{target}") for name in names):
+                    raise UserError(f"method.target_modules: the model has no layer {target}")
             peft = LoraConfig(
                 task_type="CAUSAL_LM",
                 r=method.rank,

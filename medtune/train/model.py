@@ -31,7 +31,8 @@ def build_model(config: NewModel, tokenizer: PreTrainedTokenizerBase, *, seed: i
     """A model of the family with random weights, embeddings tied to the output layer."""
     if config.hidden_size % config.num_attention_heads:
         raise UserError(
-            f"model.hidden_size {config.hidden_size} must be a multiple of num_attention_heads {config.num_attention_heads}"
+            f"model.hidden_size {config.hidden_size} must be a multiple of "
+            f"num_attention_heads {config.num_attention_heads}"
         )
     torch.manual_seed(seed)
     architecture = AutoConfig.for_model(

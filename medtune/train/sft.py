@@ -13,12 +13,14 @@ def run(config: SftConfig) -> Counts:
     """The counts of a model or adapter trained on the assistant's answers, saved in `config.out`."""
     model, tokenizer = open_model(config.model, seed=config.seed)
     train = dialogue_columns(config.train, tokenizer, max_length=config.max_length)
-    if train.num_too_long > config.max_dropped * train.num_records:
-        raise UserError(
-            f"{train.num_too_long} of {train.num_records} dialogues are longer than max_length {config.max_length}, more than "
-            f"max_dropped {config.max_dropped:.0%} allows; raise max_length or max_dropped"
-        )
     valid = (
         dialogue_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
     )
+    for name, columns in (("train", train), ("valid", valid)):
+        if columns and columns.num_too_long > config.max_dropped * columns.num_records:
+            raise UserError(
+                f"{name}: {columns.num_too_long} of {columns.num_records} dialogues are longer than "
+                f"max_length {config.max_length}, more than max_dropped {config.max_dropped:.0%} allows; "
+                "raise max_length or max_dropped"
+            )
     return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts

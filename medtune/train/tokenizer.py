@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from medtune.artifact import Counts, read_jsonl
@@ -12,6 +12,8 @@ from medtune.records import RECORD, Dialogue, Document, Preference, Question
 from medtune.train.config import TokenizerConfig
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+THINKING = [AddedToken(tag, normalized=False) for tag in ("<think>", "</think>")]
+"""One token each, but not special: what is special vanishes when an answer is decoded."""
 TEMPLATE = Path(__file__).with_name("chatml.jinja")
 
 
@@ -27,12 +29,13 @@ def run(config: TokenizerConfig) -> Counts:
     if not texts:
         raise UserError(f"{', '.join(config.texts)}: no texts to learn a vocabulary from")
     trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size,
-        special_tokens=[END_OF_TEXT, TURN_START, TURN_END, "<think>", "</think>"],
+        vocab_size=config.vocab_size - len(THINKING),
+        special_tokens=[END_OF_TEXT, TURN_START, TURN_END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens(THINKING)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,
@@ -62,4 +65,4 @@ def read_texts(path: Path) -> Iterator[str]:
             case Preference():
                 yield from (*(message.content for message in record.prompt), record.chosen, record.rejected)
             case Question():
-                yield from (record.stem, *record.options.values())
+                yield from (*filter(None, [record.case]), record.stem, *record.options.values())

@@ -1,4 +1,4 @@
-"""One training run on TRL: arguments, checkpoints that are whole or not there, guards, and what it leaves behind."""
+"""One training run on TRL: arguments, checkpoints that are whole or not there, guards, what it leaves."""
 
 import csv
 import json
@@ -24,8 +24,8 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from trl import SFTConfig as TrlConfig
-from trl import SFTTrainer
+from trl.trainer.sft_config import SFTConfig as TrlConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from medtune.artifact import CHECKPOINTS, Counts, digest_of_file, write_bytes, write_json, write_text
 from medtune.errors import UserError
@@ -33,7 +33,20 @@ from medtune.train.columns import Columns
 from medtune.train.config import PretrainedModel, TrainingConfig
 
 COMPLETE = "COMPLETE.json"
-"""Written last into a checkpoint; a checkpoint without it, or with other bytes than it says, is never resumed from."""
+"""Written last into a checkpoint. One without it, or with other bytes than it says, is never resumed from."""
+
+
+INERT = frozenset(
+    {
+        "assistant_only_loss", "chat_template_path", "completion_only_loss", "dataset_num_proc",
+        "dataset_text_field", "eos_token", "eval_packing", "model_init_kwargs", "packing", "packing_strategy",
+        "pad_token", "padding_free", "shuffle_dataset", "truncation_mode", "trust_remote_code",
+    }
+)  # fmt: skip
+"""Keys of TRL's SFTConfig about loading and preparing, which medtune has done before TRL begins.
+
+Packing would let sequences see each other where there is no flash attention.
+"""
 
 
 class SafeTrainer(SFTTrainer):
@@ -42,9 +55,11 @@ class SafeTrainer(SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        if self.args.device.type != "cpu":
+        """The loss of a batch, with the model's outputs when `return_outputs`."""
+        assert isinstance(self.args, TrlConfig)
+        if self.args.device.type != "cpu" or self.args.loss_type != "nll":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        # TRL's tiled head saves GPU memory; on a CPU it takes two to three times as long as transformers' plain loss.
+        # TRL's tiled head saves GPU memory; on a CPU it takes two to three times as long as the plain loss.
         return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -65,6 +80,7 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        """The bar appears, at the step that the run resumes from."""
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
         )
@@ -72,18 +88,22 @@ class Watch(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        """The bar moves to the step that was done."""
         assert self.bar is not None
         self.bar.update(state.global_step - self.bar.n)
+        # So that no checkpoint of a NaN loss is made, and a resumed run logs what an unbroken one does.
+        control.should_log = control.should_log or control.should_save
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        """The bar shows the loss; a loss that is no number ends the run."""
         last = state.log_history[-1]
         loss = float(last.get("loss", last.get("eval_loss", 0.0)))
         if not math.isfinite(loss):
             raise UserError(
-                f"the loss is {loss} at step {state.global_step}; lower learning_rate, or use bf16 in place of fp16. "
-                "The last checkpoint is kept"
+                f"the loss is {loss} at step {state.global_step}; lower learning_rate, or use bf16 in place "
+                "of fp16. The last checkpoint is kept"
             )
         if self.bar is not None and "loss" in last:
             self.bar.set_postfix(loss=f"{loss:.3f}")
@@ -91,6 +111,7 @@ class Watch(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        """The bar goes away."""
         assert self.bar is not None
         self.bar.close()
 
@@ -109,7 +130,10 @@ def fit(
     train: Columns,
     valid: Columns | None,
 ) -> Trained:
-    """The trained model, saved in `config.out` with its tokenizer, loss table and plot. Resumes from a whole checkpoint."""
+    """The trained model, saved in `config.out` with its tokenizer, loss table and plot.
+
+    Training resumes from the newest whole checkpoint.
+    """
     set_seed(config.seed)
     trainer = SafeTrainer(
         model=model,
@@ -138,6 +162,7 @@ def fit(
         "epochs": epochs,
         "records": train.num_records,
         "too_long": train.num_too_long,
+        **({"valid_records": valid.num_records, "valid_too_long": valid.num_too_long} if valid else {}),
         "rows": len(train.dataset),
         "trainable_weights": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         "all_weights": sum(weight.numel() for weight in model.parameters()),
@@ -174,7 +199,8 @@ def trl_arguments(config: TrainingConfig, *, has_valid: bool) -> TrlConfig:
         "eval_steps": config.save_steps if has_valid else None,
         "load_best_model_at_end": has_valid,
         "bf16": config.bf16,
-        "gradient_checkpointing": config.gradient_checkpointing,
+        "activation_checkpointing": config.gradient_checkpointing,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "report_to": list(config.report_to) or "none",
         "seed": config.seed,
         "data_seed": config.seed,
@@ -182,6 +208,12 @@ def trl_arguments(config: TrainingConfig, *, has_valid: bool) -> TrlConfig:
         "disable_tqdm": True,
         "dataset_kwargs": {"skip_prepare_dataset": True},
     }
+    inert = sorted(INERT & set(config.trainer))
+    if inert:
+        raise UserError(
+            f"trainer.{inert[0]}: would not act, since medtune loads the model and makes the token columns; "
+            "leave it out"
+        )
     clash = sorted(set(own) & set(config.trainer))
     if clash:
         raise UserError(f"trainer.{clash[0]}: has a key of its own outside `trainer`; set it there")
@@ -212,14 +244,14 @@ def _is_whole(checkpoint: Path) -> bool:
 def save_trained(
     config: TrainingConfig, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Nothing; the model or adapter and its tokenizer stand in `config.out`, the same bytes for the same run."""
+    """Nothing; model or adapter and its tokenizer stand in `config.out`, the same bytes for the same run."""
     model.save_pretrained(str(config.out))
     tokenizer.save_pretrained(str(config.out))
     (config.out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
     adapter = config.out / "adapter_config.json"
     if adapter.exists():
         settings = json.loads(adapter.read_text(encoding="utf-8"))
-        # PEFT keeps a set here, whose order would change with PYTHONHASHSEED, and the base's path as this machine had it.
+        # PEFT keeps a set, whose order would change with PYTHONHASHSEED, and the base's path on this machine.
         if isinstance(settings["target_modules"], list):
             settings["target_modules"] = sorted(settings["target_modules"])
         settings["base_model_name_or_path"] = base_name(config)
@@ -227,7 +259,10 @@ def save_trained(
 
 
 def base_name(config: TrainingConfig) -> str:
-    """What an adapter calls its base: the hub id, or the directory's name; the manifest knows the path and the digest."""
+    """What an adapter calls its base: the hub id, or the directory's name.
+
+    The manifest knows the path and the digest.
+    """
     model = config.model_dump(include={"model"})["model"]
     source = PretrainedModel.model_validate(model).path
     return str(source) if source.is_hub_id else source.path.name

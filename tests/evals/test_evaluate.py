@@ -110,8 +110,8 @@ def test_unparsed_answers_are_wrong_and_counted_apart(tmp_path: Path):
         tmp_path, questions, [reply(one, text) for one, text in zip(questions, texts, strict=True)]
     )
     counts = run(config)
-    assert counts["n"] == 8 and counts["generate.accuracy"] == {"value": 0.5, "count": 4}
-    assert counts["generate.unparsed"]["count"] == 3
+    assert counts["n"] == 8 and counts["generate"] == "0.5000 (4/8)"
+    assert counts["generate.unparsed"] == "0.3750 (3/8)"
     assert [score.value for score in read_scores(config)] == [1, 0, 1, 0, 0, 0, 1, 1]
     assert all(score.note == "ok" for score in read_scores(config) if score.answer)
     report = read_report(config)

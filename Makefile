@@ -1,0 +1,41 @@
+# Set-up, the quickstart and the checks. Everything below needs only Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.PHONY: quickstart test quick lint docs clean
+
+quickstart: $(INSTALLED)  ## install, then run the whole experiment on the shipped samples
+	$(BIN)/medtune run recipes/quickstart.yaml
+
+test: $(DEV) lint  ## every check that CI makes
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+quick: $(DEV)  ## the tests that need no training
+	$(BIN)/python -m pytest -m "not slow" tests
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/codespell medtune docs tests/*.py *.md
+
+docs: $(INSTALLED)  ## write the generated reference
+	$(BIN)/python -c "from pathlib import Path; from medtune.reference import reference_page; Path('docs/reference/config.md').write_text(reference_page(), encoding='utf-8')"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet -e ".[train]" -c constraints.txt
+	touch $(INSTALLED)
+
+$(DEV): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -e ".[dev]" -c constraints.txt
+	touch $(DEV)
+
+clean:
+	rm -rf $(VENV) runs

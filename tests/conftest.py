@@ -1,0 +1,77 @@
+"""Tiny real things that many tests share: a tokenizer trained on the samples, and models of each family."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from medtune.artifact import write_jsonl
+from medtune.config import SAMPLES, Input
+from medtune.records import Document, content_id
+
+# Torch and its friends are imported inside the fixtures: who asks for no model does not wait for them.
+
+MakeModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE tokenizer of 600 tokens with a ChatML template."""
+    from medtune.train.config import TokenizerConfig
+    from medtune.train.tokenizer import run
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    lines = (SAMPLES / "documents.jsonl").read_bytes().splitlines()[:80]
+    texts = [orjson.loads(line)["text"] for line in lines]
+    write_jsonl(folder / "texts.jsonl", [Document(id=content_id(text), text=text) for text in texts])
+    run(TokenizerConfig(out=folder / "out", texts=(Input(folder / "texts.jsonl"),), vocab_size=600))
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """make_model(tokenizer_dir, family="qwen3", seed=1): two random layers of width 32, saved with the tokenizer."""
+
+    def make(tokenizer_dir: Path, family: str = "qwen3", seed: int = 1, context: int = 256) -> Path:
+        import torch
+
+        from medtune.engines.hf import load_tokenizer, save_model
+        from medtune.train.config import NewModel
+        from medtune.train.model import build_model
+
+        torch.set_num_threads(1)
+        folder = tmp_path_factory.mktemp(family)
+        tokenizer = load_tokenizer(Input(tokenizer_dir))
+        shape = NewModel.model_validate(
+            {
+                "tokenizer": str(tokenizer_dir),
+                "family": family,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "max_position_embeddings": context,
+            }
+        )
+        model = build_model(shape, tokenizer, seed=seed)
+        with torch.no_grad():  # so that its choices are clear, and depend on all of the prompt
+            for weight in model.parameters():
+                weight.mul_(10 if weight.ndim > 1 else 1)
+        save_model(model, tokenizer, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(make_model: MakeModel, tiny_tokenizer_dir: Path) -> Path:
+    """A two-layer Qwen3."""
+    return make_model(tiny_tokenizer_dir)
+
+
+@pytest.fixture(scope="session", params=["qwen2", "qwen3", "glm4", "llama"])
+def family_dir(request: pytest.FixtureRequest, make_model: MakeModel, tiny_tokenizer_dir: Path) -> Path:
+    """A two-layer model of each family."""
+    return make_model(tiny_tokenizer_dir, request.param)

@@ -1,0 +1,417 @@
+"""Training runs: repeatable to the byte, resumable to the byte, guarded, and without traces of the machine."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+import medtune
+from medtune.artifact import CHECKPOINTS, digest_of_file, product_files, write_json
+from medtune.commands import run_command
+from medtune.config import Input
+from medtune.engines.hf import lay_adapter, load_model
+from medtune.errors import UserError
+from medtune.train import trainer
+from medtune.train.columns import dialogue_columns, document_columns
+from medtune.train.config import PtConfig, SftConfig
+from medtune.train.methods import prepare_model
+from medtune.train.model import open_model
+from medtune.train.trainer import COMPLETE, fit, latest_checkpoint, trl_arguments, write_losses
+
+ROOT = Path(medtune.__file__).parents[1]
+METHODS: dict[str, dict[str, Any]] = {"full": {"type": "full"}, "lora": {"type": "lora", "rank": 4}}
+
+Configure = Callable[..., SftConfig]
+
+
+@pytest.fixture
+def configure(shape: dict[str, Any], talks: Path, tiny_model_dir: Path) -> Configure:
+    """configure(out, key=value, …): an sft of three steps."""
+
+    def make(out: Path, **values: Any) -> SftConfig:
+        base = {"out": out, "train": [str(talks)], "model": str(tiny_model_dir), **shape}
+        return SftConfig.model_validate({**base, **values})
+
+    return make
+
+
+def logits_of(model: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(input_ids=torch.arange(3, 40).unsqueeze(0)).logits
+
+
+# ---- every cell: stage x method x family ----
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stage", ["pt", "sft"])
+def test_a_stage_changes_what_its_method_may_and_reloads_equal(
+    stage: str, method: str, family_dir: Path, talks: Path, documents: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    common = {"out": out, "model": str(family_dir), "method": METHODS[method], **shape}
+    before = digest_of_file(family_dir / "model.safetensors")
+    config: PtConfig | SftConfig
+    if stage == "pt":
+        config = PtConfig.model_validate({**common, "documents": [str(documents)]})
+        model, tokenizer = open_model(config.model, seed=1)
+        columns = document_columns(config.documents, tokenizer, max_length=config.max_length)
+    else:
+        config = SftConfig.model_validate({**common, "train": [str(talks)]})
+        model, tokenizer = open_model(config.model, seed=1)
+        columns = dialogue_columns(config.train, tokenizer, max_length=config.max_length)
+    trained = fit(config, prepare_model(model, config.method), tokenizer, columns, None)
+
+    assert trained.counts["steps"] == 3
+    assert digest_of_file(family_dir / "model.safetensors") == before
+    base = load_model(Input(family_dir), "float32")
+    assert not torch.equal(logits_of(trained.model), logits_of(base))
+    if method == "full":
+        assert trained.counts["trainable_weights"] == trained.counts["all_weights"] == base.num_parameters()
+        again = load_model(Input(out), "float32")
+        assert {name for name, weight in again.named_parameters() if equal(base, name, weight)} == set()
+    else:
+        saved = load_file(out / "adapter_model.safetensors")
+        assert all(".lora_A." in name or ".lora_B." in name for name in saved)
+        assert all(weight.any() for name, weight in saved.items() if ".lora_B." in name)
+        assert sum(map(torch.numel, saved.values())) == trained.counts["trainable_weights"]
+        assert not (out / "model.safetensors").exists()
+        again = lay_adapter(base, Input(out))
+    assert torch.equal(logits_of(again), logits_of(trained.model))
+
+
+def equal(base: torch.nn.Module, name: str, weight: torch.Tensor) -> bool:
+    return torch.equal(base.get_parameter(name), weight)
+
+
+# ---- what a run leaves ----
+
+
+def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_machine(
+    configure: Configure, tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    manifest = run_command("sft", configure(tmp_path / "out"))
+    assert set(manifest.files) == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "loss.csv",
+        "loss.png",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "train_results.json",
+    }
+    for name in manifest.files:
+        content = (tmp_path / "out" / name).read_bytes()
+        assert str(tmp_path.parents[1]).encode() not in content, name
+    settings = json.loads((tmp_path / "out" / "adapter_config.json").read_bytes())
+    assert list(settings) == sorted(settings)
+    assert settings["target_modules"] == sorted(settings["target_modules"])
+    assert settings["base_model_name_or_path"] == tiny_model_dir.name
+
+
+def test_results_count_and_hold_no_timings(configure: Configure, tmp_path: Path) -> None:
+    manifest = run_command("sft", configure(tmp_path / "out", logging_steps=10))
+    results = json.loads((tmp_path / "out" / "train_results.json").read_bytes())
+    assert results == manifest.counts
+    assert not [key for key in results if "second" in key or "runtime" in key or "time" in key]
+    assert results["loss"] > 0, "the last loss is logged even when logging_steps was not reached"
+    assert (results["records"], results["rows"], results["too_long"], results["steps"]) == (6, 6, 0, 3)
+    assert results["epochs"] == 1.0
+
+
+def test_the_loss_table_has_a_row_for_each_logged_step(configure: Configure, tmp_path: Path) -> None:
+    run_command("sft", configure(tmp_path / "out"))
+    rows = list(csv.DictReader((tmp_path / "out" / "loss.csv").open(encoding="utf-8")))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3]
+    assert all(float(row["loss"]) > 0 and row["learning_rate"] and row["grad_norm"] for row in rows)
+    assert list(rows[0]) == ["step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm"]
+
+
+def test_losses_are_drawn_the_same_each_time(tmp_path: Path) -> None:
+    logs: list[dict[str, Any]] = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "eval_loss": 3.0}]
+    for name in ("one", "two"):
+        write_losses(tmp_path / name, logs)
+    assert product_files(tmp_path / "one") == product_files(tmp_path / "two")
+    assert (tmp_path / "one" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_bytes(configure: Configure, tmp_path: Path, method: str) -> None:
+    settings = {"method": METHODS[method] | ({"dropout": 0.1} if method == "lora" else {})}
+    one, two = (run_command("sft", configure(tmp_path / name, **settings)) for name in ("one", "two"))
+    assert one.files == two.files
+    other = run_command("sft", configure(tmp_path / "three", **settings, seed=7))
+    weights = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
+    assert other.files[weights] != one.files[weights]
+
+
+def test_the_loss_falls_on_what_is_learnt(configure: Configure, tmp_path: Path) -> None:
+    run_command("sft", configure(tmp_path / "out", method={"type": "full"}, max_steps=12, learning_rate=5e-3))
+    rows = list(csv.DictReader((tmp_path / "out" / "loss.csv").open(encoding="utf-8")))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
+
+
+# ---- resuming ----
+
+LONG = {"max_steps": 6, "save_steps": 2, "logging_steps": 3}
+
+
+class Interrupted(trainer.Watch):
+    """Ctrl-C when a step ends, before it is logged or saved."""
+
+    step = 5
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        super().on_step_end(args, state, control)
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def interrupt(config: SftConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Watch", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_command("sft", config)
+
+
+@pytest.fixture(params=METHODS)
+def broken_off(
+    request: pytest.FixtureRequest, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[SftConfig, dict[str, str]]]:
+    """A run that was interrupted at step 5 with checkpoints 2 and 4, and the files of the unbroken one."""
+    method = METHODS[request.param] | ({"dropout": 0.1} if request.param == "lora" else {})
+    unbroken = run_command("sft", configure(tmp_path / "unbroken", method=method, **LONG))
+    config = configure(tmp_path / "broken", method=method, **LONG)
+    interrupt(config, monkeypatch)
+    yield config, unbroken.files
+
+
+def checkpoints(config: SftConfig) -> set[str]:
+    return {path.name for path in (config.out / CHECKPOINTS).iterdir() if path.is_dir()}
+
+
+def first_step(monkeypatch: pytest.MonkeyPatch, config: SftConfig) -> tuple[int, dict[str, str]]:
+    """At which step a run begins, and the files it makes."""
+    seen: list[int] = []
+
+    class Noting(trainer.Watch):
+        def on_train_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+        ) -> None:
+            super().on_train_begin(args, state, control)
+            seen.append(state.global_step)
+
+    monkeypatch.setattr(trainer, "Watch", Noting)
+    manifest = run_command("sft", config)
+    return seen[0], manifest.files
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    broken_off: tuple[SftConfig, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, unbroken = broken_off
+    assert checkpoints(config) == {"checkpoint-2", "checkpoint-4"}
+    assert not (config.out / "manifest.json").exists()
+    assert first_step(monkeypatch, config) == (4, unbroken)
+
+
+@pytest.mark.parametrize("damage", ["no COMPLETE.json", "a flipped byte", "a file lost", "COMPLETE.json cut"])
+def test_a_checkpoint_that_is_not_whole_is_set_aside_and_the_one_before_serves(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    unbroken = run_command("sft", configure(tmp_path / "unbroken", **LONG))
+    config = configure(tmp_path / "broken", **LONG)
+    interrupt(config, monkeypatch)
+    newest = config.out / CHECKPOINTS / "checkpoint-4"
+    match damage:
+        case "no COMPLETE.json":
+            (newest / COMPLETE).unlink()
+        case "a flipped byte":
+            content = bytearray((newest / "optimizer.pt").read_bytes())
+            content[len(content) // 2] ^= 1
+            (newest / "optimizer.pt").write_bytes(content)
+        case "a file lost":
+            (newest / "rng_state.pth").unlink()
+        case _:
+            (newest / COMPLETE).write_bytes((newest / COMPLETE).read_bytes()[:-20])
+    assert first_step(monkeypatch, config) == (2, unbroken.files)
+    assert "broken-checkpoint-4" in checkpoints(config)
+
+
+def test_without_any_whole_checkpoint_training_begins_anew(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "nothing") is None
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-final").mkdir()
+    assert latest_checkpoint(tmp_path) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"broken-checkpoint-3", "checkpoint-final"}
+
+
+def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path: Path) -> None:
+    for step in (9, 10, 100, 20):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_bytes(b"w")
+        write_json(folder / COMPLETE, {"weights": digest_of_file(folder / "weights")})
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-100"
+
+
+def test_a_step_that_broke_before_in_the_same_way_can_be_set_aside_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "checkpoint-3").mkdir()
+        (tmp_path / "checkpoint-3" / "weights").write_bytes(b"cut")
+        assert latest_checkpoint(tmp_path) is None
+        assert not (tmp_path / "checkpoint-3").exists()
+
+
+# ---- guards ----
+
+
+@pytest.mark.parametrize("logging_steps", [1, 100])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
+    configure: Configure, tmp_path: Path, logging_steps: int
+) -> None:
+    config = configure(
+        tmp_path / "out",
+        method={"type": "full"},
+        learning_rate=1e30,
+        warmup_ratio=0.5,
+        lr_scheduler_type="constant_with_warmup",
+        max_steps=6,
+        save_steps=1,
+        logging_steps=logging_steps,
+    )
+    with pytest.raises(UserError, match=r"the loss is nan at step \d; lower learning_rate"):
+        run_command("sft", config)
+    kept = latest_checkpoint(config.out / CHECKPOINTS)
+    assert kept is not None
+    state = json.loads((kept / "trainer_state.json").read_bytes())
+    assert all(row["loss"] == row["loss"] for row in state["log_history"] if "loss" in row)
+    assert not (config.out / "model.safetensors").exists()
+    assert not (config.out / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"nonesuch": 1}, r"trainer: .*nonesuch"),
+        ({"learning_rate": 1}, r"trainer\.learning_rate: has a key of its own"),
+        ({"output_dir": "elsewhere"}, r"trainer\.output_dir: has a key of its own"),
+        ({"packing": True}, r"trainer\.packing: would not act"),
+        ({"padding_free": True}, r"trainer\.padding_free: would not act"),
+        ({"assistant_only_loss": True}, r"trainer\.assistant_only_loss: would not act"),
+        ({"optim": "nonesuch"}, r"trainer: .*nonesuch"),
+    ],
+)
+def test_a_trainer_key_that_is_unknown_taken_or_without_effect_is_refused(
+    configure: Configure, tmp_path: Path, extra: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        trl_arguments(configure(tmp_path / "out", trainer=extra), has_valid=False)
+
+
+def test_other_trainer_keys_reach_the_trainer(configure: Configure, tmp_path: Path) -> None:
+    extra = {"adam_beta2": 0.5, "optim": "sgd"}
+    arguments = trl_arguments(configure(tmp_path / "out", trainer=extra), has_valid=False)
+    assert (arguments.adam_beta2, arguments.optim) == (0.5, "sgd")
+    assert arguments.learning_rate == 1e-3
+
+
+def test_another_loss_type_acts_on_a_cpu_too(configure: Configure, tmp_path: Path) -> None:
+    plain = run_command("sft", configure(tmp_path / "plain"))
+    other = run_command("sft", configure(tmp_path / "dft", trainer={"loss_type": "dft"}))
+    assert other.counts["loss"] != plain.counts["loss"]
+
+
+# ---- the best checkpoint ----
+
+
+def test_the_checkpoint_of_the_lowest_valid_loss_is_what_is_saved(
+    configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
+) -> None:
+    train = write_talks("yes.jsonl", *[(f"头痛{n}", "是是是是") for n in range(4)])
+    valid = write_talks("no.jsonl", ("头痛0", "否，不一样"))
+    config = configure(
+        tmp_path / "out",
+        train=[str(train)],
+        valid=str(valid),
+        max_steps=8,
+        save_steps=2,
+        learning_rate=5e-2,
+        warmup_ratio=0,
+    )
+    manifest = run_command("sft", config)
+    rows = list(csv.DictReader((config.out / "loss.csv").open(encoding="utf-8")))
+    losses = {int(row["step"]): float(row["eval_loss"]) for row in rows if row["eval_loss"]}
+    assert set(losses) == {2, 4, 6, 8}
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 8, "this test wants a best checkpoint that is not the last"
+    saved = load_file(config.out / "adapter_model.safetensors")
+    for step, is_same in ((best, True), (8, False)):
+        kept = load_file(config.out / CHECKPOINTS / f"checkpoint-{step}" / "adapter_model.safetensors")
+        assert all(torch.equal(saved[name], kept[name]) for name in saved) is is_same
+    assert manifest.counts["eval_loss"] == losses[best]
+    assert (manifest.counts["valid_records"], manifest.counts["valid_too_long"]) == (1, 0)
+
+
+def test_the_valid_loss_is_measured_even_when_save_steps_was_not_reached(
+    configure: Configure, tmp_path: Path, talks: Path
+) -> None:
+    manifest = run_command("sft", configure(tmp_path / "out", valid=str(talks)))
+    assert manifest.counts["eval_loss"] > 0
+
+
+# ---- in processes of their own ----
+
+
+def start(config: SftConfig, **variables: str) -> subprocess.Popen[bytes]:
+    lines = [
+        "from medtune.commands import run_command",
+        "from medtune.train.config import SftConfig",
+        f"run_command('sft', SftConfig.model_validate_json({config.model_dump_json()!r}))",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)], env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.slow
+def test_the_hash_seed_of_the_process_changes_no_byte(configure: Configure, tmp_path: Path) -> None:
+    configs = {seed: configure(tmp_path / seed) for seed in ("1", "2")}
+    runs = [start(config, PYTHONHASHSEED=seed) for seed, config in configs.items()]
+    assert [process.wait(timeout=300) for process in runs] == [0, 0]
+    assert product_files(tmp_path / "1") == product_files(tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_a_killed_run_ends_with_the_same_bytes(configure: Configure, tmp_path: Path) -> None:
+    settings = {"max_steps": 300, "save_steps": 5, "logging_steps": 3}
+    config = configure(tmp_path / "killed", **settings)
+    process = start(config)
+    whole = config.out / CHECKPOINTS / "checkpoint-10" / COMPLETE
+    deadline = time.monotonic() + 300
+    while not whole.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert (config.out / CHECKPOINTS).is_dir()
+    assert not (config.out / "manifest.json").exists()
+    again = start(config)
+    assert again.wait(timeout=600) == 0
+    unbroken = run_command("sft", configure(tmp_path / "unbroken", **settings))
+    assert product_files(config.out) == unbroken.files
