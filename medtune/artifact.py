@@ -86,13 +86,14 @@ def digest_of(source: Input) -> str:
                 f"{source}: no such path; for a model on a hub pin its revision: {source}@<commit>"
             )
         return str(source)
+    if not source.path.exists():
+        raise UserError(f"{source}: no such file or directory")
+    folder = source.path if source.path.is_dir() else source.path.parent
+    manifest = read_manifest(folder)
+    if not manifest and (folder / STARTED).exists():
+        raise UserError(f"{folder}: unfinished; run the command that makes it again, it resumes")
     if source.path.is_file():
         return digest_of_file(source.path)
-    if not source.path.is_dir():
-        raise UserError(f"{source}: no such file or directory")
-    manifest = read_manifest(source.path)
-    if not manifest and (source.path / STARTED).exists():
-        raise UserError(f"{source}: unfinished; run the command that makes it again, it resumes")
     files = manifest.files if manifest else product_files(source.path)
     return hashlib.sha256(orjson.dumps(files, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

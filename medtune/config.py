@@ -14,6 +14,8 @@ from medtune.errors import UserError
 
 SAMPLES = Path(__file__).parent / "samples"
 
+NO_MAPPING = re.compile(r"\s*[^\s:{\[]+\s*")
+"""A text of one bare word or number, which OmegaConf takes for its own fault."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 # Names that users of other tools type, and what they are called here (a dot leads into a section).
@@ -113,9 +115,9 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
 
     try:
         text = path.read_text(encoding="utf-8-sig") if path else ""
-        tree = OmegaConf.create(text or "{}")
+        tree = OmegaConf.create(text or "{}") if not NO_MAPPING.fullmatch(text) else None
         if not isinstance(tree, DictConfig):
-            raise UserError(f"{path}: holds no mapping; `key: value` lines are wanted")
+            raise ValueError("holds no mapping; `key: value` lines are wanted")
         tree.merge_with_dotlist(list(overrides))
         filled = OmegaConf.to_container(tree, resolve=resolve)
     except FileNotFoundError:

@@ -34,9 +34,13 @@ class Recipe(NamedTuple):
 
 
 def find_recipe(name: str) -> Path:
-    """The recipe file: a path, or the name of one that ships with medtune."""
+    """The recipe file: a path, or the name of one that ships with medtune.
+
+    The name may stand with or without `recipes/` and `.yaml`.
+    """
     shipped = [folder / "recipes" / f"{Path(name).stem}.yaml" for folder in Path(__file__).parents[:2]]
-    found = next((path for path in (Path(name), *shipped) if path.is_file()), None)
+    is_name = Path(name).parent in (Path(), Path("recipes")) and Path(name).suffix in ("", ".yaml")
+    found = next((path for path in (Path(name), *(shipped if is_name else ())) if path.is_file()), None)
     if not found:
         known = sorted({path.stem for file in shipped for path in file.parent.glob("*.yaml")})
         raise UserError(f"{name}: no such recipe file; shipped recipes: {', '.join(known)}")

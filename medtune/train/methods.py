@@ -1,5 +1,6 @@
 """Which weights a method trains."""
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
@@ -7,8 +8,11 @@ from medtune.errors import UserError
 from medtune.train.config import Full, Lora
 
 
-def prepare_model(model: PreTrainedModel, method: Full | Lora) -> PreTrainedModel | PeftModel:
-    """The model with the method's weights, and only those, set to be trained."""
+def prepare_model(
+    model: PreTrainedModel, method: Full | Lora, *, seed: int
+) -> PreTrainedModel | PeftModel:
+    """The model with the method's weights, and only those, set to be trained; new ones are drawn by `seed`."""
+    torch.manual_seed(seed)
     match method:
         case Full():
             return model.requires_grad_(True)

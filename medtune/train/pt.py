@@ -15,4 +15,4 @@ def run(config: PtConfig) -> Counts:
     valid = (
         document_columns([config.valid], tokenizer, max_length=config.max_length) if config.valid else None
     )
-    return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts
+    return fit(config, prepare_model(model, config.method, seed=config.seed), tokenizer, train, valid).counts

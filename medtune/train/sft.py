@@ -23,4 +23,4 @@ def run(config: SftConfig) -> Counts:
                 f"max_length {config.max_length}, more than max_dropped {config.max_dropped:.0%} allows; "
                 "raise max_length or max_dropped"
             )
-    return fit(config, prepare_model(model, config.method), tokenizer, train, valid).counts
+    return fit(config, prepare_model(model, config.method, seed=config.seed), tokenizer, train, valid).counts

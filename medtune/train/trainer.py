@@ -229,7 +229,8 @@ def latest_checkpoint(folder: Path) -> Path | None:
     for path in sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
         if _is_whole(path):
             return path
-        path.rename(path.with_name(f"broken-{path.name}"))
+        number = sum(1 for _ in folder.glob(f"broken-{path.name}*"))
+        path.rename(path.with_name(f"broken-{path.name}{f'-{number}' if number else ''}"))
     return None
 
 

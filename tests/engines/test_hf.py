@@ -20,6 +20,9 @@ from medtune.records import Completion, Dialogue, Likelihood, Message, Record, c
 from medtune.train import sft, tokenizer
 from medtune.train.config import SftConfig, TokenizerConfig
 
+# Raised inside PEFT, where no caller can avoid it.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
 GREEDY = Sampling(max_new_tokens=8)
 
 

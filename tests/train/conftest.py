@@ -17,7 +17,7 @@ SHAPE: dict[str, Any] = {
     "logging_steps": 1,
     "per_device_train_batch_size": 2,
     "learning_rate": 1e-3,
-    "max_length": 96,
+    "max_length": 160,
     "runtime": {"device": "cpu", "num_threads": 1},
 }
 
@@ -52,7 +52,8 @@ def write_talks(tmp_path: Path) -> WriteTalks:
 @pytest.fixture
 def talks(write_talks: WriteTalks) -> Path:
     """Six dialogues of different lengths."""
-    return write_talks("talks.jsonl", *[(f"第{n}问：头痛" + "怎么办" * n, "多喝水，" * n + "多休息。") for n in range(1, 7)])
+    turns = [(f"第{n}问：头痛" + "怎么办" * n, "多喝水，" * n + "多休息。") for n in range(1, 7)]
+    return write_talks("talks.jsonl", *turns)
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""The documentation tells the truth: its commands, settings and links are those of the code."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from medtune.cli import FLAGS_OF, OTHER_COMMANDS, sort_arguments
+from medtune.commands import COMMANDS, config_of
+from medtune.config import find_inputs, load
+from medtune.recipe import read_recipe
+from medtune.reference import reference_page
+
+ROOT = Path(__file__).parents[1]
+HOW_TO = ("prepare", "choose", "train", "merge", "predict-evaluate", "compare", "recipes", "artifacts")
+"""In reading order: each page may use what the pages before it made."""
+BOOKS = {
+    "readme": ["README.md"],
+    "readme_zh": ["README_zh.md"],
+    "tutorial": ["docs/tutorial.md"],
+    "tutorial_zh": ["docs/tutorial_zh.md"],
+    "how-to": [f"docs/how-to/{name}.md" for name in HOW_TO],
+    "how-to_zh": [f"docs/how-to/zh/{name}.md" for name in HOW_TO],
+}
+"""Pages that are read one after the other."""
+TWINS = [
+    ("README.md", "README_zh.md"),
+    ("docs/tutorial.md", "docs/tutorial_zh.md"),
+    *((f"docs/how-to/{name}.md", f"docs/how-to/zh/{name}.md") for name in HOW_TO),
+]
+PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+OWN = "my/"
+"""Where the pages put the reader's own files."""
+
+
+class Block(NamedTuple):
+    """A fenced block."""
+
+    language: str
+    text: str
+
+
+def blocks_of(page: str) -> list[Block]:
+    return [Block(*found) for found in FENCE.findall((ROOT / page).read_text(encoding="utf-8"))]
+
+
+def command_lines(block: Block) -> list[str]:
+    text = block.text.replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.startswith("medtune ")]
+
+
+def heading_of(block: Block) -> list[str]:
+    """`["medtune", "sft", "sft.yaml"]` of a YAML block that begins with `# medtune sft sft.yaml`."""
+    return block.text.partition("\n")[0].removeprefix("#").split()
+
+
+def without_comments(text: str) -> str:
+    return "\n".join(line.rstrip() for line in re.sub(r"(^|\s)#.*", "", text).splitlines() if line.strip())
+
+
+def examples_of(page: str) -> list[Block]:
+    """Commands and settings of a page in order, comments left out."""
+    found: list[Block] = []
+    for block in blocks_of(page):
+        if block.language == "bash":
+            lines = [without_comments(line) for line in block.text.splitlines()]
+            found.append(Block("bash", "\n".join(lines).strip()))
+        elif block.language == "yaml":
+            found.append(Block(" ".join(heading_of(block)), without_comments(block.text)))
+    return found
+
+
+class Reader:
+    """Someone who follows a book in an empty folder and knows which directories were made by then."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.made: set[Path] = set()
+
+    def read(self, page: str) -> None:
+        for block in blocks_of(page):
+            if block.language == "yaml":
+                self.take_down(page, block)
+            for line in command_lines(block):
+                self.follow(page, line)
+
+    def take_down(self, page: str, block: Block) -> None:
+        kind, *names = heading_of(block)
+        assert kind in ("medtune", "recipe"), f"{page}: a YAML block tells its use in its first line"
+        file = self.home / names[-1]
+        assert file.suffix == ".yaml", f"{page}: {block.text.partition(chr(10))[0]} names no file"
+        file.write_text(block.text, encoding="utf-8")
+        if kind == "recipe":
+            read_recipe(file)
+        else:
+            self.check(page, names[0], [str(file)], [])
+
+    def follow(self, page: str, line: str) -> None:
+        arguments = sort_arguments(shlex.split(line, comments=True)[1:])
+        command = arguments.command
+        assert command in COMMANDS or command in OTHER_COMMANDS, f"{page}: {line}: no such command"
+        assert arguments.flags <= {"help", FLAGS_OF.get(command, "replace")}, f"{page}: {line}: no such flag"
+        if "help" in arguments.flags:
+            return
+        if command == "run":
+            name = arguments.files[0] if arguments.files else "quickstart"
+            file = self.home / name if (self.home / name).exists() else ROOT / name
+            recipe = read_recipe(file, arguments.overrides)
+            self.made |= {step.config.out for step in recipe.steps}
+        elif command == "lineage":
+            assert Path(arguments.files[0]) in self.made, f"{page}: {line}: nothing made {arguments.files[0]}"
+        else:
+            self.check(page, command, arguments.files, arguments.overrides)
+
+    def check(self, page: str, command: str, files: list[str], overrides: list[str]) -> None:
+        """The settings are valid, and what they read is there by now."""
+        config = load(config_of(command), self.home / files[0] if files else None, overrides)
+        for field, source in find_inputs(config):
+            there = (
+                source.startswith(OWN)
+                or (source.is_hub_id and "@" in source)
+                or (source.startswith("samples:") and source.path.exists())
+                or any(home in self.made for home in (source.path, *source.path.parents))
+            )
+            assert there, f"{page}: {command}: {field}: {source} is not there, and nothing before made it"
+        self.made.add(config.out)
+
+
+@pytest.mark.parametrize("book", BOOKS)
+def test_commands_and_settings_of_a_book_are_valid_in_reading_order(
+    book: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(tmp_path)
+    for page in BOOKS[book]:
+        reader.read(page)
+    assert reader.made
+
+
+def test_every_page_with_commands_belongs_to_a_book() -> None:
+    read = {page for pages in BOOKS.values() for page in pages}
+    others = {page.relative_to(ROOT).as_posix() for page in PAGES} - read
+    assert not {page for page in others for block in blocks_of(page) if command_lines(block)}
+
+
+@pytest.mark.parametrize(("english", "chinese"), TWINS)
+def test_both_languages_hold_the_same_commands_and_settings(english: str, chinese: str) -> None:
+    assert examples_of(english) == examples_of(chinese)
+
+
+def test_the_readme_names_every_command() -> None:
+    for page in ("README.md", "README_zh.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert f"`{' '.join(COMMANDS)}`" in text
+        assert all(f"`{command}`" in text for command in OTHER_COMMANDS)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    page = (ROOT / "docs/reference/config.md").read_text(encoding="utf-8")
+    assert page == reference_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"\w+://", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{target}: no such file"
+        assert not anchor or anchor in anchors_of(file), f"{target}: no such heading"
+
+
+def anchors_of(page: Path) -> set[str]:
+    lines = FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    titles = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_decisions_are_numbered_and_short() -> None:
+    notes = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [int(note.name[:3]) for note in notes] == list(range(1, len(notes) + 1))
+    for note in notes:
+        lines = note.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 25 and lines[0].startswith(f"# {note.name[:3]} "), note.name
+
+
+def sample_rows() -> Iterator[tuple[str, int]]:
+    lines = (ROOT / "docs/reference/samples.md").read_text(encoding="utf-8").splitlines()
+    for line in takewhile(lambda line: not line.startswith("## "), lines):
+        if found := re.match(r"\| `([\w.]+)` \| (\d+) \|", line):
+            yield found[1], int(found[2])
+
+
+def test_the_samples_page_counts_right() -> None:
+    told = dict(sample_rows())
+    for name, count in told.items():
+        content = (ROOT / "medtune/samples" / name).read_bytes()
+        assert len(content.splitlines()) - name.endswith(".csv") == count, name
+    shipped = {path.name for path in (ROOT / "medtune/samples").glob("*.[jc]s*")}
+    assert set(told) == shipped

@@ -1,0 +1,111 @@
+"""merge: the sum answers as base and adapter did, or nothing is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medtune.commands import run_command
+from medtune.config import Input
+from medtune.engines.hf import lay_adapter, load_model, load_tokenizer
+from medtune.errors import UserError
+from medtune.train.config import MergeConfig, SftConfig
+from medtune.train.merge import next_token_logprobs
+
+# Raised inside PEFT, where no caller can avoid it.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+
+def train_adapter(base: Path, talks: Path, shape: dict[str, Any], out: Path) -> Path:
+    values = {"out": out, "train": [str(talks)], "model": str(base), **shape, "learning_rate": 2e-2}
+    run_command("sft", SftConfig.model_validate(values))
+    return out
+
+
+@pytest.fixture
+def adapter(tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path) -> Path:
+    """An adapter of the tiny model."""
+    return train_adapter(tiny_model_dir, talks, shape, tmp_path / "adapter")
+
+
+def configure(base: Path, adapter: Path, out: Path, **values: Any) -> MergeConfig:
+    paths = {"out": out, "model": str(base), "adapter": str(adapter)}
+    return MergeConfig.model_validate({**paths, **values})
+
+
+def test_the_merged_model_answers_as_base_and_adapter(
+    family_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter = train_adapter(family_dir, talks, shape, tmp_path / "adapter")
+    counts = run_command("merge", configure(family_dir, adapter, tmp_path / "out")).counts
+    assert counts["max_difference"] < 1e-3
+    tokenizer = load_tokenizer(Input(tmp_path / "out"))
+    base = load_model(Input(family_dir), "float32")
+    plain = next_token_logprobs(base, tokenizer)
+    apart = next_token_logprobs(lay_adapter(base, Input(adapter)), tokenizer)
+    together = next_token_logprobs(load_model(Input(tmp_path / "out"), "float32"), tokenizer)
+    assert sum(map(len, together)) == counts["tokens_compared"]
+    for one, other, without in zip(apart, together, plain, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+        assert not torch.allclose(one, without, atol=1e-2), "the adapter must do something"
+
+
+def test_the_template_travels_with_the_adapter_into_the_merged_model(
+    tiny_model_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out"))
+    template = (adapter / "chat_template.jinja").read_bytes()
+    assert (tmp_path / "out" / "chat_template.jinja").read_bytes() == template
+
+
+def test_merging_twice_gives_the_same_bytes(tiny_model_dir: Path, adapter: Path, tmp_path: Path) -> None:
+    one, two = (
+        run_command("merge", configure(tiny_model_dir, adapter, tmp_path / name)) for name in ("one", "two")
+    )
+    assert one.files == two.files
+    for name in one.files:
+        assert str(tmp_path.parents[1]).encode() not in (tmp_path / "one" / name).read_bytes(), name
+
+
+def test_merged_weights_come_in_the_wanted_number_format(
+    tiny_model_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out", dtype="bfloat16"))
+    model = load_model(Input(tmp_path / "out"), "bfloat16")
+    assert model.config.dtype == torch.bfloat16
+
+
+def test_nothing_is_written_when_the_difference_is_too_large(
+    tiny_model_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"differ by .* nats .*nothing was written"):
+        run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out", tolerance=1e-30))
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock"] == []
+
+
+def test_another_base_of_the_same_shape_is_refused(
+    make_model: Callable[..., Path], tiny_tokenizer_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    other = make_model(tiny_tokenizer_dir, seed=2)
+    with pytest.raises(UserError, match="was not trained on"):
+        run_command("merge", configure(other, adapter, tmp_path / "out"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_the_same_base_in_another_place_is_taken(
+    make_model: Callable[..., Path], tiny_tokenizer_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    moved = make_model(tiny_tokenizer_dir)
+    assert run_command("merge", configure(moved, adapter, tmp_path / "out")).counts["max_difference"] < 1e-3
+
+
+def test_another_base_of_another_family_is_refused_without_a_manifest_too(
+    make_model: Callable[..., Path], tiny_tokenizer_dir: Path, adapter: Path, tmp_path: Path
+) -> None:
+    (adapter / "manifest.json").unlink()
+    other = make_model(tiny_tokenizer_dir, "glm4")
+    with pytest.raises(UserError, match=r"does not fit|not its base|cannot be loaded"):
+        run_command("merge", configure(other, adapter, tmp_path / "out"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
