@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import medtune
-from medtune.config import CommandConfig, Input, find_inputs
+from medtune.config import PINNED, CommandConfig, Input, find_inputs
 from medtune.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -81,9 +81,10 @@ def product_files(folder: Path) -> dict[str, str]:
 def digest_of(source: Input) -> str:
     """What stands for an input in a key: the bytes of a file, the files of a directory, the pinned hub id."""
     if source.is_hub_id:
-        if "@" not in source:
+        if not PINNED.fullmatch(source):
+            name = source.partition("@")[0]
             raise UserError(
-                f"{source}: no such path; for a model on a hub pin its revision: {source}@<commit>"
+                f"{source}: no such path; for a model on a hub pin its commit: {name}@<commit hash>"
             )
         return str(source)
     if not source.path.exists():
@@ -172,8 +173,18 @@ def make(job: Claim, run: Run, *, replace: bool = False) -> Manifest:
             manifest = _make(job, run, replace)
     except Timeout:
         raise UserError(f"{out}: another medtune is writing to it; wait for it to end") from None
-    (out / LOCK).unlink(missing_ok=True)
+    except UserError:
+        _leave(out)
+        raise
+    _leave(out)
     return manifest
+
+
+def _leave(out: Path) -> None:
+    """Nothing; the lock is gone, and so is the directory when nothing else stands in it."""
+    (out / LOCK).unlink(missing_ok=True)
+    if not any(out.iterdir()):
+        out.rmdir()
 
 
 def _make(job: Claim, run: Run, replace: bool) -> Manifest:

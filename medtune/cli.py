@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Nothing; ends the process with 0, 2 for the user's errors, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # Windows consoles
+    warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
     try:
         dispatch(sort_arguments(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -17,6 +17,8 @@ SAMPLES = Path(__file__).parent / "samples"
 NO_MAPPING = re.compile(r"\s*[^\s:{\[]+\s*")
 """A text of one bare word or number, which OmegaConf takes for its own fault."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+PINNED = re.compile(r".+@[0-9a-f]{7,40}")
+"""A hub id at a commit; a branch such as main moves."""
 
 # Names that users of other tools type, and what they are called here (a dot leads into a section).
 OTHER_SPELLINGS = {
@@ -53,9 +55,15 @@ class Config(BaseModel):
             if isinstance(field.default, Config) and "type" in field.default.__dict__
         }
         return {
-            key: {"type": types[key], **item} if key in types and isinstance(item, dict) else item
-            for key, item in values.items()
+            key: _name_variant(item, types[key]) if key in types else item for key, item in values.items()
         }
+
+
+def _name_variant(section: object, default: str) -> object:
+    """The section with its `type`: `lora` alone stands for `{type: lora}`."""
+    if isinstance(section, str):
+        return {"type": section}
+    return {"type": default, **section} if isinstance(section, dict) else section
 
 
 C = TypeVar("C", bound=Config)

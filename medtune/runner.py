@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -192,6 +193,7 @@ def _work(command: str, config: CommandConfig, outbox: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
+    warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
     try:
         run_command(command, config, replace=True)
     except UserError as error:

@@ -31,7 +31,7 @@ def tiny_tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
-    """make_model(tokenizer_dir, family="qwen3", seed=1): two random layers of width 32, saved with the tokenizer."""
+    """make_model(tokenizer_dir, family="qwen3", seed=1): two random layers of width 32, and the tokenizer."""
 
     def make(tokenizer_dir: Path, family: str = "qwen3", seed: int = 1, context: int = 256) -> Path:
         import torch

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from peft import PeftModel
-from safetensors import SafetensorError
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
 from torch.nn.functional import log_softmax
 from transformers import (
     AutoModelForCausalLM,
@@ -72,6 +72,7 @@ def load_model(source: Input, dtype: str) -> PreTrainedModel:
     """The weights of a model directory or hub id, on CPU, in evaluation mode."""
     name, revision = locate(source, *WEIGHTS)
     locate(source, "config.json")
+    disable_progress_bar()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
             name,
@@ -99,11 +100,19 @@ def lay_adapter(model: PreTrainedModel, adapter: Input) -> PeftModel:
     locate(adapter, "adapter_config.json")
     name, revision = locate(adapter, "adapter_model.safetensors")
     try:
-        return PeftModel.from_pretrained(model, name, revision=revision).eval()
+        laid = PeftModel.from_pretrained(model, name, revision=revision).eval()
     except UNLOADABLE as error:
         raise UserError(
             f"{adapter}: does not fit this model; name its own base: {' '.join(str(error).split()):.300}"
         ) from None
+    if not adapter.is_hub_id:
+        with safe_open(adapter.path / "adapter_model.safetensors", framework="pt") as saved:
+            strays = set(saved.keys()) ^ set(get_peft_model_state_dict(laid, save_embedding_layers=False))
+        if lost := sorted(name for name in strays if ".lora_" in name):  # PEFT passes them over
+            raise UserError(
+                f"{adapter}: does not fit this model, which has no place for {lost[0]}; name its own base"
+            )
+    return laid
 
 
 class HfInProcess:

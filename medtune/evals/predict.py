@@ -3,6 +3,7 @@
 What a killed run had finished is kept, and the rest comes out the same.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -44,16 +45,14 @@ def run(config: PredictConfig) -> Counts:
     files = [block_file(config.out, way, start) for way, start in blocks]
     rows = [row for file in files for row in read_jsonl(file, Prediction)]
     write_jsonl(config.out / "predictions.jsonl", rows)
-    for file in files:
-        file.unlink()
-    (config.out / CHECKPOINTS).rmdir()
-    return {
-        "records": len(records),
-        "predictions": len(rows),
-        "prompt_tokens": sum(row.completion.prompt_tokens for row in rows if row.completion),
-        "completion_tokens": sum(row.completion.completion_tokens for row in rows if row.completion),
-        "cut_at_max_tokens": sum(row.completion.finish == "length" for row in rows if row.completion),
-    }
+    shutil.rmtree(config.out / CHECKPOINTS)
+    counts: Counts = {"records": len(records), "predictions": len(rows)}
+    completions = [row.completion for row in rows if row.completion]
+    if completions:
+        counts["completion_tokens"] = sum(completion.completion_tokens for completion in completions)
+        counts["cut_at_max_new_tokens"] = sum(completion.finish == "length" for completion in completions)
+        counts["prompt_tokens"] = sum(completion.prompt_tokens for completion in completions)
+    return counts
 
 
 def block_file(out: Path, way: Way, start: int) -> Path:

@@ -8,10 +8,8 @@ from medtune.errors import UserError
 from medtune.train.config import Full, Lora
 
 
-def prepare_model(
-    model: PreTrainedModel, method: Full | Lora, *, seed: int
-) -> PreTrainedModel | PeftModel:
-    """The model with the method's weights, and only those, set to be trained; new ones are drawn by `seed`."""
+def prepare_model(model: PreTrainedModel, method: Full | Lora, *, seed: int) -> PreTrainedModel | PeftModel:
+    """The model with the method's weights, and only those, set to be trained; `seed` draws new ones."""
     torch.manual_seed(seed)
     match method:
         case Full():

@@ -1,4 +1,4 @@
-"""The engine in process: batches answer as single prompts do, likelihoods are the model's own, damage is named."""
+"""The engine in process: batches answer as single prompts do, likelihoods are right, damage is named."""
 
 import json
 import shutil
@@ -30,7 +30,12 @@ def ask(text: str) -> list[Message]:
     return [Message(role="user", content=text)]
 
 
-PROMPTS = [ask("咳"), ask("高血压患者能不能吃香蕉，每天吃多少？" * 3), ask("头痛三天了"), ask("120/80 mmHg 正常吗？")]
+PROMPTS = [
+    ask("咳"),
+    ask("高血压患者能不能吃香蕉，每天吃多少？" * 3),
+    ask("头痛三天了"),
+    ask("120/80 mmHg 正常吗？"),
+]
 
 
 def open_hf(
@@ -180,7 +185,9 @@ ANSWERS = {"感冒怎么办": "多喝水，多休息。", "头痛怎么办": "<t
 def taught_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("taught")
     records: list[Record] = [
-        Dialogue(id=content_id(question), messages=(*ask(question), Message(role="assistant", content=answer)))
+        Dialogue(
+            id=content_id(question), messages=(*ask(question), Message(role="assistant", content=answer))
+        )
         for question, answer in ANSWERS.items()
     ]
     (folder / "train.jsonl").write_text(
@@ -316,7 +323,9 @@ def test_an_answer_that_melts_into_the_prompt_is_refused(
     tokenizer.run(TokenizerConfig(out=tmp_path / "tokenizer", texts=(Input(texts),), vocab_size=300))
     template = tmp_path / "tokenizer" / "chat_template.jinja"
     wording = template.read_text(encoding="utf-8")
-    template.write_text(wording.replace("assistant\\n' -}}{%- endif", "assistant\\n答案是' -}}{%- endif"), "utf-8")
+    template.write_text(
+        wording.replace("assistant\\n' -}}{%- endif", "assistant\\n答案是' -}}{%- endif"), "utf-8"
+    )
     engine = open_hf(make_model(tmp_path / "tokenizer"))
     assert prompt_text(engine.tokenizer, PROMPTS[0]).endswith("答案是")
     with pytest.raises(UserError, match="share a token"):
@@ -433,7 +442,9 @@ def test_code_in_a_model_directory_never_runs(damaged: Path, tmp_path: Path) -> 
 def test_an_adapter_of_pickles_is_refused(tiny_model_dir: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
-    adapted = get_peft_model(load_model(Input(tiny_model_dir), "float32"), LoraConfig(target_modules="all-linear"))
+    adapted = get_peft_model(
+        load_model(Input(tiny_model_dir), "float32"), LoraConfig(target_modules="all-linear")
+    )
     adapted.save_pretrained(str(tmp_path))
     torch.save(load_file(tmp_path / "adapter_model.safetensors"), tmp_path / "adapter_model.bin")
     (tmp_path / "adapter_model.safetensors").unlink()

@@ -30,7 +30,9 @@ def test_labels_are_the_answer_and_its_end(tokenizer: PreTrainedTokenizerBase, t
         learnt = [label for label in row["labels"] if label != IGNORED]
         assert tokenizer.decode(learnt) == talk.messages[1].content + "<|im_end|>"
         assert len(row["labels"]) == len(row["input_ids"])
-        assert all(label in (IGNORED, token) for label, token in zip(row["labels"], row["input_ids"], strict=True))
+        assert all(
+            label in (IGNORED, token) for label, token in zip(row["labels"], row["input_ids"], strict=True)
+        )
 
 
 def test_the_ledger_adds_up(tokenizer: PreTrainedTokenizerBase, talks: Path) -> None:

@@ -1,5 +1,6 @@
 """merge: the sum answers as base and adapter did, or nothing is written."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from medtune.artifact import write_jsonl
 from medtune.commands import run_command
 from medtune.config import Input
 from medtune.engines.hf import lay_adapter, load_model, load_tokenizer
 from medtune.errors import UserError
+from medtune.records import Dialogue, Message
 from medtune.train.config import MergeConfig, SftConfig
 from medtune.train.merge import next_token_logprobs
 
@@ -24,10 +27,20 @@ def train_adapter(base: Path, talks: Path, shape: dict[str, Any], out: Path) -> 
     return out
 
 
-@pytest.fixture
-def adapter(tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of the tiny model."""
-    return train_adapter(tiny_model_dir, talks, shape, tmp_path / "adapter")
+    folder = tmp_path_factory.mktemp("adapter")
+    messages = (Message(role="user", content="头痛怎么办"), Message(role="assistant", content="多喝水。"))
+    write_jsonl(folder / "talks.jsonl", [Dialogue(id="1", messages=messages)])
+    shape = {"max_steps": 3, "runtime": {"device": "cpu", "num_threads": 1}}
+    return train_adapter(tiny_model_dir, folder / "talks.jsonl", shape, folder / "out")
+
+
+@pytest.fixture
+def adapter(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(trained, tmp_path / "adapter", ignore=shutil.ignore_patterns("checkpoints")))
 
 
 def configure(base: Path, adapter: Path, out: Path, **values: Any) -> MergeConfig:
@@ -82,7 +95,7 @@ def test_nothing_is_written_when_the_difference_is_too_large(
 ) -> None:
     with pytest.raises(UserError, match=r"differ by .* nats .*nothing was written"):
         run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out", tolerance=1e-30))
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock"] == []
+    assert [path for path in (tmp_path / "out").rglob("*") if path.name != ".lock"] == []
 
 
 def test_another_base_of_the_same_shape_is_refused(

@@ -28,7 +28,13 @@ def test_lora_trains_additions_to_every_linear_layer_but_the_output(family_dir: 
     assert all("lora_A" in name or "lora_B" in name for name in trained)
     assert not any("lm_head" in name or "embed" in name for name in trained)
     layers = {name.split(".lora_")[0] for name in trained}
-    assert {name.rpartition(".")[2] for name in layers} >= {"q_proj", "k_proj", "v_proj", "o_proj", "down_proj"}
+    assert {name.rpartition(".")[2] for name in layers} >= {
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "down_proj",
+    }
     assert all(2 in weight.shape for weight in model.parameters() if weight.requires_grad)
 
 

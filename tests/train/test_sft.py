@@ -31,7 +31,9 @@ def configure(
     return make
 
 
-def test_too_many_long_dialogues_stop_the_command(configure: Callable[..., SftConfig], tmp_path: Path) -> None:
+def test_too_many_long_dialogues_stop_the_command(
+    configure: Callable[..., SftConfig], tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"train: 1 of 4 dialogues are longer than max_length 160, .* 5%"):
         run_command("sft", configure())
     assert not (tmp_path / "out" / "manifest.json").exists()

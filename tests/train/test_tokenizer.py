@@ -1,4 +1,4 @@
-"""The tokenizer that we train: whole texts come back, digits stand alone, the same texts give the same bytes."""
+"""The tokenizer that we train: texts come back whole, digits stand alone, the same texts, the same bytes."""
 
 from pathlib import Path
 
@@ -26,7 +26,9 @@ def test_the_size_holds_bytes_special_tokens_and_think_tags(tmp_path: Path, docu
     assert max(tokenizer.get_vocab().values()) == 299
 
 
-@pytest.mark.parametrize("text", ["血压 120/80 mmHg。\n\n  请复查！", "😀 ℃ μg α-受体", "<think>想\n想</think>\n答", " 前后 "])
+@pytest.mark.parametrize(
+    "text", ["血压 120/80 mmHg。\n\n  请复查！", "😀 ℃ μg α-受体", "<think>想\n想</think>\n答", " 前后 "]
+)
 def test_any_text_comes_back_as_it_was(tiny_tokenizer_dir: Path, text: str) -> None:
     tokenizer = load_tokenizer(Input(tiny_tokenizer_dir))
     assert decode(tokenizer, encode(tokenizer, text)) == text

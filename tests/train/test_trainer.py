@@ -1,4 +1,4 @@
-"""Training runs: repeatable to the byte, resumable to the byte, guarded, and without traces of the machine."""
+"""Training runs: repeatable and resumable to the byte, guarded, and without traces of the machine."""
 
 import csv
 import json
@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 import medtune
 from medtune.artifact import CHECKPOINTS, digest_of_file, product_files, write_json
@@ -64,7 +65,13 @@ def logits_of(model: Any) -> torch.Tensor:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stage", ["pt", "sft"])
 def test_a_stage_changes_what_its_method_may_and_reloads_equal(
-    stage: str, method: str, family_dir: Path, talks: Path, documents: Path, shape: dict[str, Any], tmp_path: Path
+    stage: str,
+    method: str,
+    family_dir: Path,
+    talks: Path,
+    documents: Path,
+    shape: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
     common = {"out": out, "model": str(family_dir), "method": METHODS[method], **shape}
@@ -147,7 +154,11 @@ def test_the_loss_table_has_a_row_for_each_logged_step(configure: Configure, tmp
 
 
 def test_losses_are_drawn_the_same_each_time(tmp_path: Path) -> None:
-    logs: list[dict[str, Any]] = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "eval_loss": 3.0}]
+    logs: list[dict[str, Any]] = [
+        {"step": 1, "loss": 2.0},
+        {"step": 2, "loss": 1.0},
+        {"step": 2, "eval_loss": 3.0},
+    ]
     for name in ("one", "two"):
         write_losses(tmp_path / name, logs)
     assert product_files(tmp_path / "one") == product_files(tmp_path / "two")
@@ -236,14 +247,31 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     assert first_step(monkeypatch, config) == (4, unbroken)
 
 
-@pytest.mark.parametrize("damage", ["no COMPLETE.json", "a flipped byte", "a file lost", "COMPLETE.json cut"])
-def test_a_checkpoint_that_is_not_whole_is_set_aside_and_the_one_before_serves(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+def test_a_run_resumes_from_the_checkpoint_before_one_that_is_not_whole(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken = run_command("sft", configure(tmp_path / "unbroken", **LONG))
     config = configure(tmp_path / "broken", **LONG)
     interrupt(config, monkeypatch)
-    newest = config.out / CHECKPOINTS / "checkpoint-4"
+    (config.out / CHECKPOINTS / "checkpoint-4" / COMPLETE).unlink()
+    assert first_step(monkeypatch, config) == (2, unbroken.files)
+    assert "broken-checkpoint-4" in checkpoints(config)
+
+
+def make_checkpoint(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("optimizer.pt", "rng_state.pth"):
+        (folder / name).write_bytes(b"0123456789")
+    write_json(folder / COMPLETE, {path.name: digest_of_file(path) for path in folder.iterdir()})
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["no COMPLETE.json", "a flipped byte", "a file lost", "COMPLETE.json cut"])
+def test_a_checkpoint_that_is_not_whole_is_set_aside_and_the_one_before_serves(
+    tmp_path: Path, damage: str
+) -> None:
+    before, newest = make_checkpoint(tmp_path / "checkpoint-2"), make_checkpoint(tmp_path / "checkpoint-4")
+    assert latest_checkpoint(tmp_path) == newest
     match damage:
         case "no COMPLETE.json":
             (newest / COMPLETE).unlink()
@@ -255,8 +283,8 @@ def test_a_checkpoint_that_is_not_whole_is_set_aside_and_the_one_before_serves(
             (newest / "rng_state.pth").unlink()
         case _:
             (newest / COMPLETE).write_bytes((newest / COMPLETE).read_bytes()[:-20])
-    assert first_step(monkeypatch, config) == (2, unbroken.files)
-    assert "broken-checkpoint-4" in checkpoints(config)
+    assert latest_checkpoint(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "broken-checkpoint-4"}
 
 
 def test_without_any_whole_checkpoint_training_begins_anew(tmp_path: Path) -> None:
@@ -269,10 +297,7 @@ def test_without_any_whole_checkpoint_training_begins_anew(tmp_path: Path) -> No
 
 def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path: Path) -> None:
     for step in (9, 10, 100, 20):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / "weights").write_bytes(b"w")
-        write_json(folder / COMPLETE, {"weights": digest_of_file(folder / "weights")})
+        make_checkpoint(tmp_path / f"checkpoint-{step}")
     assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-100"
 
 
@@ -282,6 +307,20 @@ def test_a_step_that_broke_before_in_the_same_way_can_be_set_aside_again(tmp_pat
         (tmp_path / "checkpoint-3" / "weights").write_bytes(b"cut")
         assert latest_checkpoint(tmp_path) is None
         assert not (tmp_path / "checkpoint-3").exists()
+
+
+def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
+    lengths = [3, 9, 4, 8, 5, 7, 6, 2, 1, 10]
+
+    def order(seed: int, epoch: int) -> list[int]:
+        torch.rand(epoch + 1)  # what was drawn before must not matter
+        sampler = trainer.EpochSampler(LengthGroupedSampler(2, lengths=lengths), seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 3) == order(1, 3)
+    assert sorted(order(1, 3)) == list(range(10))
+    assert len({tuple(order(seed, epoch)) for seed, epoch in ((1, 0), (1, 1), (9, 0))}) == 3
 
 
 # ---- guards ----
@@ -408,7 +447,7 @@ def test_the_hash_seed_of_the_process_changes_no_byte(configure: Configure, tmp_
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 def test_a_killed_run_ends_with_the_same_bytes(configure: Configure, tmp_path: Path) -> None:
-    settings = {"max_steps": 300, "save_steps": 5, "logging_steps": 3}
+    settings = {"max_steps": 60, "save_steps": 5, "logging_steps": 3}
     config = configure(tmp_path / "killed", **settings)
     process = start(config)
     whole = config.out / CHECKPOINTS / "checkpoint-10" / COMPLETE
