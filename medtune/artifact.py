@@ -62,9 +62,6 @@ class Claim(NamedTuple):
     key: str
 
 
-# ---- digests and keys ----
-
-
 def digest_of_file(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
@@ -82,7 +79,7 @@ def digest_of(source: Input) -> str:
     """What stands for an input in a key: the bytes of a file, the files of a directory, the pinned hub id."""
     if source.is_hub_id:
         if not PINNED.fullmatch(source):
-            name = source.partition("@")[0]
+            name, _, _ = source.partition("@")
             raise UserError(
                 f"{source}: no such path; for a model on a hub pin its commit: {name}@<commit hash>"
             )
@@ -122,9 +119,6 @@ def _without_paths(value: object) -> object:
             return [_without_paths(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
             return value
-
-
-# ---- making one ----
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -168,23 +162,18 @@ def make(job: Claim, run: Run, *, replace: bool = False) -> Manifest:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a directory as out")
     out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / LOCK, timeout=0)
     try:
-        with FileLock(out / LOCK, timeout=0):
-            manifest = _make(job, run, replace)
+        lock.acquire()
     except Timeout:
         raise UserError(f"{out}: another medtune is writing to it; wait for it to end") from None
-    except UserError:
-        _leave(out)
-        raise
-    _leave(out)
-    return manifest
-
-
-def _leave(out: Path) -> None:
-    """Nothing; the lock is gone, and so is the directory when nothing else stands in it."""
-    (out / LOCK).unlink(missing_ok=True)
-    if not any(out.iterdir()):
-        out.rmdir()
+    try:
+        return _make(job, run, replace)
+    finally:
+        lock.release()
+        (out / LOCK).unlink(missing_ok=True)
+        if not any(out.iterdir()):
+            out.rmdir()
 
 
 def _make(job: Claim, run: Run, replace: bool) -> Manifest:
@@ -251,18 +240,21 @@ def _relative(source: Input, out: Path) -> str:
         return source.path.resolve().as_posix()
 
 
-# ---- files ----
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Nothing; the file is either as before or whole, also after a power cut."""
+    _write(path, (content,))
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
+    partial, count = path.with_name(f".{path.name}.part"), 0
     with partial.open("wb") as file:
-        file.write(content)
+        for count, part in enumerate(parts, 1):  # noqa: B007  # the last count is the result
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    return count
 
 
 def write_text(path: Path, text: str) -> None:
@@ -277,18 +269,8 @@ def write_json(path: Path, value: object) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> int:
     """The number of rows written, one JSON object a line; the file appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    count = 0
-    with partial.open("wb") as file:
-        for row in rows:
-            content = row.model_dump(exclude_defaults=False) if isinstance(row, BaseModel) else row
-            file.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
-            count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    return count
+    contents = (row.model_dump() if isinstance(row, BaseModel) else row for row in rows)
+    return _write(path, (orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE) for content in contents))
 
 
 def read_jsonl(path: Path, kind: type[T] | TypeAdapter[T]) -> Iterator[T]:

@@ -14,7 +14,7 @@ from medtune.errors import UserError
 
 SAMPLES = Path(__file__).parent / "samples"
 
-NO_MAPPING = re.compile(r"\s*[^\s:{\[]+\s*")
+NO_MAPPING = re.compile(r"\s*(?!null)[^\s:{\[#]+\s*")
 """A text of one bare word or number, which OmegaConf takes for its own fault."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 PINNED = re.compile(r".+@[0-9a-f]{7,40}")

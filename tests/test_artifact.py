@@ -179,9 +179,10 @@ def test_hub_id_needs_a_revision_and_stands_for_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="pin its revision: owner/name@<commit>"):
-        digest_of(Input("owner/name"))
-    assert digest_of(Input("owner/name@abc")) == "owner/name@abc"
+    for loose in ("owner/name", "owner/name@main"):
+        with pytest.raises(UserError, match="pin its commit: owner/name@<commit hash>"):
+            digest_of(Input(loose))
+    assert digest_of(Input("owner/name@0123abc")) == "owner/name@0123abc"
 
 
 def test_unfinished_directory_is_refused_as_input(tmp_path: Path) -> None:

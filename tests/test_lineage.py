@@ -84,9 +84,9 @@ def test_hub_model_is_no_missing_file(tmp_path: Path, monkeypatch: pytest.Monkey
         write_text(config.out / "joined.txt", "")
         return {}
 
-    make(claim("join", 1, JoinConfig(out=tmp_path / "out", sources=(Input("owner/name@abc"),))), touch)
+    make(claim("join", 1, JoinConfig(out=tmp_path / "out", sources=(Input("owner/name@0123abc"),))), touch)
     (node,) = ancestors(tmp_path / "out")
-    assert (node.path, node.manifest, node.is_changed) == ("owner/name@abc", None, False)
+    assert (node.path, node.manifest, node.is_changed) == ("owner/name@0123abc", None, False)
 
 
 def test_unfinished_directory_has_no_lineage(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def document_rows(
         own = [fact for fact in facts if fact.department == department]
         terms = sorted({term for fact in own for term in (fact.value, *fact.wrong)})
         glossary = str(words["glossary_document"])
-        for _ in range(2):
+        for _ in range(4):
             rng.shuffle(terms)
             for start in range(0, len(terms), 12):
                 listed = "、".join(terms[start : start + 12])

@@ -1,16 +1,12 @@
 """One training run on TRL: arguments, checkpoints that are whole or not there, guards, what it leaves."""
 
-import csv
 import json
 import math
 from collections.abc import Iterator
-from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import torch
-from matplotlib.figure import Figure
 from peft import PeftModel
 from tqdm import tqdm
 from transformers import (
@@ -29,10 +25,11 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from medtune.artifact import CHECKPOINTS, Counts, digest_of_file, write_bytes, write_json, write_text
+from medtune.artifact import CHECKPOINTS, Counts, digest_of_file, write_json, write_text
 from medtune.errors import UserError
 from medtune.train.columns import Columns
 from medtune.train.config import PretrainedModel, TrainingConfig
+from medtune.train.losses import write_losses
 
 COMPLETE = "COMPLETE.json"
 """Written last into a checkpoint. One without it, or with other bytes than it says, is never resumed from."""
@@ -290,27 +287,3 @@ def base_name(config: TrainingConfig) -> str:
     model = config.model_dump(include={"model"})["model"]
     source = PretrainedModel.model_validate(model).path
     return str(source) if source.is_hub_id else source.path.name
-
-
-def write_losses(out: Path, logs: list[dict[str, Any]]) -> None:
-    """Nothing; `loss.csv` and `loss.png` from the trainer's log."""
-    columns = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
-    buffer = StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[row.get(column, "") for column in columns] for row in logs])
-    write_text(out / "loss.csv", buffer.getvalue())
-    figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    for column, style in (("loss", "-"), ("eval_loss", "o-")):
-        points = [(row["step"], row[column]) for row in logs if column in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, label=column, markersize=4)
-    axes.set_xlabel("optimiser step")
-    axes.set_ylabel("loss (nats per token)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    image = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "medtune"}):
-        figure.savefig(image, format="png", metadata={"Software": None})
-    write_bytes(out / "loss.png", image.getvalue())

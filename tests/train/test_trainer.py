@@ -26,9 +26,10 @@ from medtune.errors import UserError
 from medtune.train import trainer
 from medtune.train.columns import dialogue_columns, document_columns
 from medtune.train.config import PtConfig, SftConfig
+from medtune.train.losses import write_losses
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
-from medtune.train.trainer import COMPLETE, fit, latest_checkpoint, trl_arguments, write_losses
+from medtune.train.trainer import COMPLETE, fit, latest_checkpoint, trl_arguments
 
 # Raised inside PEFT, where no caller can avoid it.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
