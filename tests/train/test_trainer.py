@@ -26,7 +26,7 @@ from medtune.errors import UserError
 from medtune.train import trainer
 from medtune.train.columns import dialogue_columns, document_columns
 from medtune.train.config import PtConfig, SftConfig
-from medtune.train.losses import write_losses
+from medtune.train.losses import PLAIN_HEADS, answer_loss, write_losses
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
 from medtune.train.trainer import COMPLETE, fit, latest_checkpoint, trl_arguments
@@ -463,3 +463,14 @@ def test_a_killed_run_ends_with_the_same_bytes(configure: Configure, tmp_path: P
     assert again.wait(timeout=600) == 0
     unbroken = run_command("sft", configure(tmp_path / "unbroken", **settings))
     assert product_files(config.out) == unbroken.files
+
+
+def test_loss_over_labelled_tokens_is_the_plain_loss_of_every_family(family_dir: Path) -> None:
+    model = load_model(Input(str(family_dir)), "float32")
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 0, 0]])
+    labels = torch.tensor([[-100, -100, 7, 8, 9, 10], [-100, 12, 13, -100, -100, -100]])
+    inputs = {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": labels}
+    assert model.config.model_type in PLAIN_HEADS
+    plain = model(**inputs).loss
+    assert torch.allclose(answer_loss(model, inputs, None), plain, atol=1e-6)
+    assert torch.allclose(answer_loss(model, inputs, 12), plain * 6 / 12, atol=1e-6)
