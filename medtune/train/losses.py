@@ -1,4 +1,4 @@
-"""The loss on a CPU, and what a run's losses look like: a table and a plot, the same bytes for the same losses."""
+"""The loss on a CPU, and what a run's losses look like: a table and a plot, equal bytes for equal losses."""
 
 import csv
 from io import BytesIO, StringIO
@@ -24,8 +24,8 @@ def answer_loss(
 ) -> torch.Tensor:
     """The mean cross-entropy of a batch over its labelled tokens, or its share of `num_items` labelled ones.
 
-    Vocabulary scores are computed where a label stands and nowhere else: about half of a dialogue's tokens are
-    the user's, and on a CPU scoring them takes as long as the layers.
+    Vocabulary scores are computed where a label stands and nowhere else: about half of a dialogue's tokens
+    are the user's, and on a CPU scoring them takes as long as the layers of a small model.
     """
     causal = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = causal.get_decoder()(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
