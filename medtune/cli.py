@@ -214,12 +214,22 @@ def print_lineage(folder: Path, *, verify: bool) -> None:
         raise UserError(f"{folder}: no manifest.json in it; it is no finished medtune directory")
     print(f"{folder}  {top.command} v{top.version}  {top.key[:8]}{counts_line(top.counts)}")
     changed = [folder] if verify and product_files(folder) != top.files else []
+    told: set[str] = set()
+    depth_told = None
     for node in ancestors(folder):
+        if depth_told is not None and node.depth > depth_told:
+            continue  # what a directory came from is told once
         what = f"{node.manifest.command} {node.manifest.key[:8]}" if node.manifest else "raw"
-        mark = "  CHANGED since" if node.is_changed else ""
+        is_told = node.manifest is not None and node.manifest.key in told
+        depth_told = node.depth if is_told else None
+        mark = "  CHANGED since" if node.is_changed else "  as above" if is_told else ""
         print(f"{'   ' * node.depth}└─ {node.field}: {node.path}  ({what}){mark}")
+        told.update([node.manifest.key] if node.manifest else [])
         home = Path(node.path)
-        if verify and node.manifest and home.is_dir() and product_files(home) != node.manifest.files:
+        if verify and (
+            node.is_changed
+            or (node.manifest and home.is_dir() and product_files(home) != node.manifest.files)
+        ):
             changed.append(home)
     if changed:
         raise UserError(
