@@ -27,7 +27,7 @@ def answer_loss(
     Vocabulary scores are computed where a label stands and nowhere else: about half of a dialogue's tokens
     are the user's, and on a CPU scoring them takes as long as the layers of a small model.
     """
-    causal = model.get_base_model() if isinstance(model, PeftModel) else model
+    causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = causal.get_decoder()(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
     targets = inputs["labels"][:, 1:]
     is_wanted = targets != IGNORED
