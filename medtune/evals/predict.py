@@ -29,7 +29,9 @@ def run(config: PredictConfig) -> Counts:
         (way, start) for way in config.ways for start in range(0, len(records), BLOCK_ROWS)
     ]
     engine: Engine | None = None
-    with tqdm(total=len(records) * len(config.ways), unit="answer", disable=None, leave=False) as bar:
+    with tqdm(
+        total=len(records) * len(config.ways), desc=config.out.name, unit="answer", disable=None, leave=False
+    ) as bar:
         for way, start in blocks:
             file = block_file(config.out, way, start)
             part = records[start : start + BLOCK_ROWS]

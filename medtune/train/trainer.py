@@ -96,7 +96,8 @@ class SafeTrainer(SFTTrainer):
 class Watch(TrainerCallback):
     """A progress bar with the loss, and a stop as soon as the loss is no number."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.bar: tqdm[Any] | None = None
 
     def on_train_begin(
@@ -104,7 +105,12 @@ class Watch(TrainerCallback):
     ) -> None:
         """The bar appears, at the step that the run resumes from."""
         self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, unit="step", disable=None, leave=False
+            desc=self.name,
+            total=state.max_steps,
+            initial=state.global_step,
+            unit="step",
+            disable=None,
+            leave=False,
         )
 
     def on_step_end(
@@ -163,7 +169,7 @@ def fit(
         train_dataset=train.dataset,
         eval_dataset=valid.dataset if valid else None,
         processing_class=tokenizer,
-        callbacks=[Watch()],
+        callbacks=[Watch(config.out.name)],
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
