@@ -17,13 +17,22 @@ IGNORED = -100
 """The label that torch's cross-entropy skips."""
 
 
+class TooLong(NamedTuple):
+    """A record that was left out."""
+
+    file: str
+    line: int
+    id: str
+    num_tokens: int
+
+
 class Columns(NamedTuple):
-    """A training set and what became of the records: records = rows kept + too_long."""
+    """A training set and what became of the records: some gave rows, the others were too long."""
 
     dataset: Dataset
     """Columns input_ids and labels, one sequence a row."""
     num_records: int
-    num_too_long: int
+    too_long: list[TooLong]
     num_tokens: int
     num_trained_tokens: int
 
@@ -33,11 +42,12 @@ def dialogue_columns(
 ) -> Columns:
     """The sequences of dialogues, answers labelled.
 
-    A dialogue with a sequence over max_length is left out and counted.
+    A dialogue with a sequence over max_length is left out and listed.
     """
     stops = set(stop_ids(tokenizer))
     rows: list[dict[str, list[int]]] = []
-    num_records = num_too_long = 0
+    too_long: list[TooLong] = []
+    num_records = 0
     for source in sources:
         for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
             if not isinstance(record, Dialogue) or record.messages[-1].role != "assistant":
@@ -46,14 +56,15 @@ def dialogue_columns(
                 )
             num_records += 1
             sequences = render_dialogue(tokenizer, record.messages)
-            if any(len(sequence.ids) > max_length for sequence in sequences):
-                num_too_long += 1
+            longest = max(len(sequence.ids) for sequence in sequences)
+            if longest > max_length:
+                too_long.append(TooLong(source.path.name, number, record.id, longest))
                 continue
             for sequence in sequences:
                 labels = [token if is_answer else IGNORED for token, is_answer in zip(*sequence, strict=True)]
                 assert any(label in stops for label in labels), "an answer without its end would never stop"
                 rows.append({"input_ids": sequence.ids, "labels": labels})
-    return _columns(rows, num_records, num_too_long, where=", ".join(sources))
+    return _columns(rows, num_records, too_long, where=", ".join(sources))
 
 
 def document_columns(
@@ -73,18 +84,20 @@ def document_columns(
         cuts[-2] -= 1  # one token alone predicts nothing, so it takes another from its neighbour
     blocks = [stream[start:end] for start, end in pairwise(cuts)]
     rows = [{"input_ids": block, "labels": list(block)} for block in blocks if len(block) > 1]
-    return _columns(rows, num_records, 0, where=", ".join(sources))
+    return _columns(rows, num_records, [], where=", ".join(sources))
 
 
-def _columns(rows: list[dict[str, list[int]]], num_records: int, num_too_long: int, *, where: str) -> Columns:
+def _columns(
+    rows: list[dict[str, list[int]]], num_records: int, too_long: list[TooLong], *, where: str
+) -> Columns:
     if not rows:
         raise UserError(
-            f"{where}: nothing to train on ({num_records} records, {num_too_long} of them over max_length)"
+            f"{where}: nothing to train on ({num_records} records, {len(too_long)} of them over max_length)"
         )
     return Columns(
         dataset=Dataset.from_list(rows),
         num_records=num_records,
-        num_too_long=num_too_long,
+        too_long=too_long,
         num_tokens=sum(len(row["input_ids"]) for row in rows),
         num_trained_tokens=sum(label != IGNORED for row in rows for label in row["labels"]),
     )

@@ -41,7 +41,7 @@ def test_the_ledger_adds_up(tokenizer: PreTrainedTokenizerBase, talks: Path) -> 
     columns = dialogue_columns([Input(talks)], tokenizer, max_length=limit)
     kept = [length for length in lengths if length <= limit]
     assert columns.num_records == len(lengths) == 6
-    assert columns.num_too_long == len(lengths) - len(kept) > 0
+    assert len(columns.too_long) == len(lengths) - len(kept) > 0
     assert len(columns.dataset) == len(kept)
     assert columns.num_tokens == sum(kept)
     assert columns.num_trained_tokens == sum(
@@ -55,7 +55,7 @@ def test_a_dialogue_of_exactly_the_longest_length_is_kept(
     talk = write_talks("one.jsonl", ("头痛", "多喝水"))
     (row,) = dialogue_columns([Input(talk)], tokenizer, max_length=500).dataset
     length = len(row["input_ids"])
-    assert dialogue_columns([Input(talk)], tokenizer, max_length=length).num_too_long == 0
+    assert dialogue_columns([Input(talk)], tokenizer, max_length=length).too_long == []
     with pytest.raises(UserError, match=r"nothing to train on \(1 records, 1 of them over max_length\)"):
         dialogue_columns([Input(talk)], tokenizer, max_length=length - 1)
 

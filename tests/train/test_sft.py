@@ -1,5 +1,6 @@
 """sft: what is too long is counted and bounded, in the training file and the valid file alike."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ def test_too_many_long_dialogues_stop_the_command(
 
 
 def test_long_dialogues_within_bounds_are_left_out_and_counted(configure: Callable[..., SftConfig]) -> None:
-    counts = run_command("sft", configure(max_dropped=0.25)).counts
+    config = configure(max_dropped=0.25)
+    counts = run_command("sft", config).counts
     assert (counts["records"], counts["too_long"], counts["rows"]) == (4, 1, 3)
+    (left_out,) = (config.out / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(left_out)["reason"] == "too long" and json.loads(left_out)["line"] >= 1
 
 
 def test_long_dialogues_of_the_valid_file_are_bounded_and_counted_too(

@@ -121,6 +121,7 @@ def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_
         "adapter_config.json",
         "adapter_model.safetensors",
         "chat_template.jinja",
+        "dropped.jsonl",
         "loss.csv",
         "loss.png",
         "tokenizer.json",
