@@ -9,6 +9,9 @@ from medtune.artifact import MANIFEST, Manifest, digest_of, read_manifest
 from medtune.config import Input
 from medtune.errors import UserError
 
+EXAM_ITEMS = "exam_items.json"
+"""A directory that holds it was queried with, or trained on, the exam questions whose ids it lists."""
+
 
 class Ancestor(NamedTuple):
     """One node of a lineage tree."""

@@ -12,6 +12,7 @@ from medtune.curate.config import SelectionConfig
 from medtune.engines.hf import load_tokenizer
 from medtune.engines.render import render_dialogue
 from medtune.errors import UserError
+from medtune.lineage import EXAM_ITEMS
 from medtune.records import RECORD, Dialogue, Question
 from medtune.scorers.overlap import bare, coverage, grams_of
 
@@ -141,7 +142,7 @@ def write_choice(
     write_jsonl(config.out / "train.jsonl", records)
     write_jsonl(config.out / "leaks.jsonl", (leak._asdict() for leak in pool.leaks))
     if exam_ids:
-        write_json(config.out / "exam_items.json", sorted(exam_ids))
+        write_json(config.out / EXAM_ITEMS, sorted(exam_ids))
     return {
         "chosen": len(records),
         "tokens": sum(pool.num_tokens[index] for index in chosen),

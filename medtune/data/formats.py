@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from medtune.data.config import Source, Split
-from medtune.data.text import bare, read_words, tidy
+from medtune.data.text import read_words, tidy
 from medtune.errors import UserError
 from medtune.records import (
     Dialogue,
@@ -18,6 +18,7 @@ from medtune.records import (
     dialogue_id,
     question_id,
 )
+from medtune.scorers.overlap import bare
 
 Row = Mapping[str, Any]
 AnyRecord = Document | Dialogue | Preference | Question

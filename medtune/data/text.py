@@ -14,7 +14,6 @@ GUESSES = ("utf-8", "gb18030")
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
-NO_WORD = re.compile(r"[\W_]+")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -51,11 +50,6 @@ def tidy(text: str) -> str:
     r"""The text with `\n` line ends, no control characters, single blank lines and no blank ends."""
     lines = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return BLANK_LINES.sub("\n\n", lines).strip()
-
-
-def bare(text: str) -> str:
-    """The text as it is compared with others: lower case, letters and digits only."""
-    return NO_WORD.sub("", text.lower())
 
 
 @cache

@@ -14,11 +14,8 @@ from medtune.evals.exam import item_of, score_all
 from medtune.evals.exam_report import report_from
 from medtune.evals.phrases import phrase
 from medtune.evals.report import write_reports
-from medtune.lineage import ancestors, home_of
+from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
-
-EXAM_ITEMS = "exam_items.json"
-"""A directory that holds it was queried with, or trained on, the exam questions whose ids it lists."""
 
 UNTOLD = ("out", "records", "runtime")
 """Settings of predict that do not say how the model was asked."""

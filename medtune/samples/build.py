@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import yaml
@@ -195,25 +195,16 @@ def exam_rows(
         yield _item(fact.question, letters, gold, fact.department, split, fact.source)
     for table in tables:
         for item in table["multi"]:  # type: ignore[attr-defined]
-            yield _item(
-                item["question"],
-                item["options"],
-                item["answer"],
-                str(table["department"]),
-                "test",
-                item["source"],
-            )
+            yield _written_item(item, table)
         for case in table["cases"]:  # type: ignore[attr-defined]
             for item in case["questions"]:
-                row = _item(
-                    item["question"],
-                    item["options"],
-                    item["answer"],
-                    str(table["department"]),
-                    "test",
-                    item["source"],
-                )
-                yield {**row, "case": case["stem"]}
+                yield {**_written_item(item, table), "case": case["stem"]}
+
+
+def _written_item(item: dict[str, Any], table: dict[str, object]) -> Row:
+    """A test item that stands in a facts table as it is, its options in their own order."""
+    department = str(table["department"])
+    return _item(item["question"], item["options"], item["answer"], department, "test", item["source"])
 
 
 def _item(question: str, options: dict[str, str], gold: str, subject: str, split: str, source: str) -> Row:

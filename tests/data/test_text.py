@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from medtune.data.text import bare, find_encoding, read_words, tidy
+from medtune.data.text import find_encoding, read_words, tidy
 from medtune.errors import UserError
+from medtune.scorers.overlap import bare
 
 TEXT = "患者胸闷三天，心电图正常。\n需要住院吗？\n"
 
