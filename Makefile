@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: quickstart test quick lint docs clean
+.PHONY: quickstart test quick scores lint docs clean
 
 quickstart: $(INSTALLED)  ## install, then run the whole experiment on the shipped samples
 	$(BIN)/medtune run recipes/quickstart.yaml
@@ -15,6 +15,9 @@ test: $(DEV) lint  ## every check that CI makes
 
 quick: $(DEV)  ## the tests that need no training
 	$(BIN)/python -m pytest -m "not slow" tests
+
+scores: $(DEV)  ## what the rules for personal data, annotation and mismatch reach on their labelled sets
+	$(BIN)/python benchmarks/scores.py
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import medtune
+from medtune import hub
 from medtune.config import PINNED, CommandConfig, Input, find_inputs
 from medtune.errors import UserError
 
@@ -76,7 +77,13 @@ def product_files(folder: Path) -> dict[str, str]:
 
 
 def digest_of(source: Input) -> str:
-    """What stands for an input in a key: the bytes of a file, the files of a directory, the pinned hub id."""
+    """What stands for an input in a key: the bytes of a file, the files of a directory, a commit on a hub."""
+    if source.scheme:
+        return str(hub.pin(source))
+    if source.is_pattern:
+        if not (matches := [(path.name, digest_of(Input(path))) for path in source.matches]):
+            raise UserError(f"{source}: no file fits the pattern")
+        return hashlib.sha256(orjson.dumps(matches)).hexdigest()
     if source.is_hub_id:
         if not PINNED.fullmatch(source):
             name, _, _ = source.partition("@")
@@ -205,7 +212,7 @@ def _make(job: Claim, run: Run, replace: bool) -> Manifest:
         key=job.key,
         config=job.config.model_dump(mode="json"),
         inputs=job.inputs,
-        paths={field: _relative(source, out) for field, source in find_inputs(job.config)},
+        paths={field: _place(source, out, job.inputs[field]) for field, source in find_inputs(job.config)},
         files=product_files(out),
         counts=counts,
         code=medtune.__version__,
@@ -231,9 +238,9 @@ def _clear(folder: Path, *, keep: tuple[str, ...]) -> None:
             path.unlink()
 
 
-def _relative(source: Input, out: Path) -> str:
-    if source.is_hub_id or source.startswith("samples:"):
-        return str(source)
+def _place(source: Input, out: Path, digest: str) -> str:
+    if source.is_remote or source.startswith("samples:"):
+        return digest if source.is_remote else str(source)
     try:
         return Path(os.path.relpath(source.path, out)).as_posix()
     except ValueError:  # another drive on Windows
@@ -271,6 +278,11 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> in
     """The number of rows written, one JSON object a line; the file appears when it is whole."""
     contents = (row.model_dump() if isinstance(row, BaseModel) else row for row in rows)
     return _write(path, (orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE) for content in contents))
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """The number of lines written, each with its own line end; the file appears when it is whole."""
+    return _write(path, lines)
 
 
 def read_jsonl(path: Path, kind: type[T] | TypeAdapter[T]) -> Iterator[T]:

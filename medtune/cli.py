@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import medtune
 from medtune.commands import COMMANDS
-from medtune.errors import UserError
+from medtune.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from medtune.artifact import Counts
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OTHER_COMMANDS = {
     "run": "a recipe: commands in order; `medtune run` alone runs the quickstart",
     "lineage": "the tree of what a directory was made from",
+    "inspect": "statistics, samples and dropped rows of a prepared directory",
+    "plan": "rows, steps, hours and memory of a pt or sft config, before anything loads",
+    "catalog": "data sets, exams and models of the field: where they lie, who may use them",
 }
 
 USAGE = """medtune {version}: Chinese medical language models that can be trusted. Research use only.
@@ -42,14 +45,17 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
-FLAGS_OF = {"run": "check", "lineage": "verify"}
+FLAGS_OF = {"run": "check", "lineage": "verify", "catalog": "", "inspect": "", "plan": ""}
 """The flag that a command knows besides help; the others know `replace`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Nothing; ends the process with 0, 2 for the user's errors, 130 when interrupted."""
+    """Nothing; ends the process with 0, 2 for the user's errors, 3 for numbers that are none, 75 or 130
+    when stopped: the same command resumes.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # Windows consoles
+    sys.path.append(os.getcwd())  # where a user's own `my_module:function` lies
     warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
     try:
         dispatch(sort_arguments(sys.argv[1:] if argv is None else argv))
@@ -60,7 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
+    except Interrupted as stop:
+        print(f"\n{stop}; run the same command again, it resumes", file=sys.stderr)
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         print("\ninterrupted; run the same command again, it resumes", file=sys.stderr)
         sys.exit(130)
@@ -107,7 +116,7 @@ def dispatch(arguments: Arguments) -> None:
         )
     elif "help" in flags:
         print(help_of(command))
-    elif len(files) > 1:
+    elif len(files) > 1 and command != "inspect":
         raise UserError(f"{command} takes one file; given: {' '.join(files)}")
     elif strange := flags - {FLAGS_OF.get(command, "replace")}:
         raise UserError(f"{command} knows no --{min(strange)}; see medtune {command} --help")
@@ -117,6 +126,12 @@ def dispatch(arguments: Arguments) -> None:
         if not files or overrides:
             raise UserError("lineage wants the directory to look into: medtune lineage DIR [--verify]")
         print_lineage(Path(files[0]), verify="verify" in flags)
+    elif command == "inspect":
+        print_records(files, overrides)
+    elif command == "plan":
+        print_plan(Path(files[0]) if files else None, overrides)
+    elif command == "catalog":
+        print_catalog(files[0] if files else "", overrides)
     else:
         run_single(command, files[0] if files else None, overrides, replace="replace" in flags)
 
@@ -142,6 +157,18 @@ def help_of(command: str) -> str:
         return (
             "medtune lineage DIR [--verify]\n\n"
             "Prints what DIR was made from. --verify compares every file with its recorded sha256."
+        )
+    if command == "inspect":
+        return (
+            "medtune inspect DIR [N]\n\n"
+            "Prints what is known of a prepared directory, N records of each split (3 unless told) and the\n"
+            "reasons why rows were dropped. A single file of records will do."
+        )
+    if command == "catalog":
+        return (
+            "medtune catalog [NAME] [--kind dataset|exam|model] [--language zh] [--commercial yes]\n\n"
+            "Prints a table of what the field works with, or all that is known of one and what to run.\n"
+            "A name stands wherever a source does: medtune prepare source=catalog:NAME out=DIR"
         )
     from medtune.reference import describe
 
@@ -202,6 +229,39 @@ def print_reports(folders: Sequence[Path]) -> None:
     for folder in folders:
         if (folder / "report.html").exists():
             print(f"report: {(folder / 'report.html').resolve()}")
+
+
+def print_records(words: Sequence[str], overrides: Sequence[str]) -> None:
+    """Nothing; statistics and samples of the directory or file that the words name."""
+    from shutil import get_terminal_size
+
+    number = words[1] if len(words) > 1 else "3"
+    if not words or len(words) > 2 or overrides or not (number.isascii() and number.isdigit()):
+        raise UserError("inspect wants a directory or file, and how many samples: medtune inspect DIR [N]")
+    from medtune.data.inspect import Screen, inspect_lines
+
+    is_terminal = sys.stdout.isatty()
+    if is_terminal and sys.platform == "win32":
+        os.system("")  # older consoles understand colours from here on
+    screen = Screen(min(get_terminal_size((100, 24)).columns, 120), has_colours=is_terminal)
+    for line in inspect_lines(Path(words[0]), num_samples=int(number), screen=screen):
+        print(line)
+
+
+def print_plan(path: Path | None, overrides: Sequence[str]) -> None:
+    """Nothing; what a run would do and take, on the screen."""
+    from medtune.train.plan import plan_lines
+
+    for line in plan_lines(path, overrides):
+        print(line)
+
+
+def print_catalog(name: str, choice: Sequence[str]) -> None:
+    """Nothing; the catalog, or one row of it, on the screen."""
+    from medtune.listing import catalog_lines
+
+    for line in catalog_lines(name, dict(pair.split("=", 1) for pair in choice)):
+        print(line)
 
 
 def print_lineage(folder: Path, *, verify: bool) -> None:

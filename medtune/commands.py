@@ -1,5 +1,6 @@
 """The table of commands. The command line, recipes, docs and tests all read it."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "download": Command(
+        "DownloadConfig", "medtune.data.download", 1, "a data set or model, checked and pinned"
+    ),
     "prepare": Command("PrepareConfig", "medtune.data.prepare", 1, "raw data -> clean, split records"),
     "recall": Command("RecallConfig", "medtune.curate.recall", 1, "records that an exam asks for"),
     "mix": Command("MixConfig", "medtune.curate.mix", 1, "records at random, of equal tokens: the control"),
@@ -45,4 +49,7 @@ def run_command(name: str, config: "CommandConfig", *, replace: bool = False) ->
     from medtune.artifact import claim, make
 
     run = vars(import_module(COMMANDS[name].module))["run"]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun's way to say that this is one of several
+        make_together = vars(import_module("medtune.train.processes"))["make_together"]
+        return make_together(name, COMMANDS[name].version, config=config, run=run, replace=replace)
     return make(claim(name, COMMANDS[name].version, config), run, replace=replace)

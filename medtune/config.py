@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from glob import glob
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -19,6 +20,8 @@ NO_MAPPING = re.compile(r"\s*(?!null)[^\s:{\[#]+\s*")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 PINNED = re.compile(r".+@[0-9a-f]{7,40}")
 """A hub id at a commit; a branch such as main moves."""
+SCHEMES = ("hf", "modelscope", "git")
+"""What stands before the colon of an address on a hub."""
 
 # Names that users of other tools type, and what they are called here (a dot leads into a section).
 OTHER_SPELLINGS = {
@@ -32,7 +35,8 @@ OTHER_SPELLINGS = {
     "validation_file_dir": "valid", "eval_dataset": "valid", "val_size": "valid",
     "model_path": "model", "data_path": "questions", "max_new_tokens": "sampling.max_new_tokens",
     "temperature": "sampling.temperature", "evaluation_strategy": "save_steps", "eval_strategy": "save_steps",
-    "eval_steps": "save_steps",
+    "eval_steps": "save_steps", "min_chars": "clean.min_chars", "max_chars": "clean.max_chars",
+    "sources": "source", "min_char": "clean.min_chars", "max_char": "clean.max_chars",
 }  # fmt: skip
 
 
@@ -77,9 +81,11 @@ class CommandConfig(Config):
 
 
 class Input(str):
-    """What a command reads: a path, a shipped file or a model on a hub.
+    """What a command reads: a path, a pattern, a shipped file, or what lies on a hub.
 
-    `samples:NAME` is a file that ships with medtune, `owner/name@revision` is a hub id.
+    `samples:NAME` is a file that ships with medtune, `data/*.csv` every file that it fits,
+    `hf:OWNER/NAME@REVISION`, `modelscope:…` and `git:URL@COMMIT` are data sets on a hub (models:
+    `hf:models/OWNER/NAME`), and `owner/name@revision` alone is a model on Hugging Face.
     A type and not a mark, so that it is found by walking values, inside lists and optionals too.
     """
 
@@ -96,8 +102,29 @@ class Input(str):
 
     @property
     def is_hub_id(self) -> bool:
-        """Whether this names a model or data set on a hub rather than a path that exists."""
+        """Whether this is the bare id of a model on a hub rather than a path that exists."""
         return HUB_ID.fullmatch(self) is not None and not self.path.exists()
+
+    @property
+    def scheme(self) -> str:
+        """`hf`, `modelscope` or `git` for an address on a hub, empty for all else."""
+        head, colon, _ = self.partition(":")
+        return head if colon and head in SCHEMES else ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether this lies on a hub and not on this machine."""
+        return bool(self.scheme) or self.is_hub_id
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether this names files by a pattern such as `data/*.csv`."""
+        return not self.scheme and any(mark in self for mark in "*?[") and not self.path.exists()
+
+    @property
+    def matches(self) -> list[Path]:
+        """The files that a pattern fits, by name; `**` stands for directories of any depth."""
+        return sorted(path for name in glob(str(self.path), recursive=True) if (path := Path(name)).is_file())
 
 
 def find_inputs(value: object, field: str = "") -> Iterator[tuple[str, Input]]:
@@ -126,7 +153,7 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
         tree = OmegaConf.create(text or "{}") if not NO_MAPPING.fullmatch(text) else None
         if not isinstance(tree, DictConfig):
             raise ValueError("holds no mapping; `key: value` lines are wanted")
-        tree.merge_with_dotlist(list(overrides))
+        tree.merge_with_dotlist([_quote_pattern(word) for word in overrides])
         filled = OmegaConf.to_container(tree, resolve=resolve)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -138,6 +165,12 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
         raise UserError(f"{path or 'command line'}: {' '.join(str(error).split())}") from None
     assert isinstance(filled, dict)
     return {str(key): value for key, value in filled.items()}
+
+
+def _quote_pattern(word: str) -> str:
+    """`files=*.json` with quotes about its value, for YAML means something of its own by a `*`."""
+    key, _, value = word.partition("=")
+    return f"{key}='{value}'" if value.startswith("*") and "'" not in value else word
 
 
 def judge(kind: type[C], values: Mapping[str, Any], where: str) -> C:

@@ -34,7 +34,7 @@ def ancestors(folder: Path, *, depth: int = 0) -> Iterator[Ancestor]:
     for field, digest in manifest.inputs.items():
         path = manifest.paths[field]
         source = Input(path if path.startswith("samples:") else Path(os.path.normpath(folder / path)))
-        if not source.path.exists():
+        if not source.path.exists() and not source.matches:
             is_hub = path == digest
             yield Ancestor(depth + 1, field, path if is_hub else str(source), None, not is_hub)
             continue

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from medtune.artifact import is_foreign
 from medtune.commands import COMMANDS, config_of
-from medtune.config import CommandConfig, find_inputs, judge, read_yaml, unknown_key
+from medtune.config import CommandConfig, Input, find_inputs, judge, read_yaml, unknown_key
 from medtune.errors import UserError
 
 
@@ -132,6 +132,11 @@ def _makers(path: Path, steps: Sequence[Step]) -> list[str]:
     return [outs[home] for home in (path, *path.parents) if home in outs]
 
 
+def _is_there(source: Input) -> bool:
+    """Whether it lies on this machine, or on a hub, which is asked when the step runs."""
+    return source.is_remote or source.path.exists() or bool(source.is_pattern and source.matches)
+
+
 def _needs(step: Step, steps: Sequence[Step]) -> frozenset[str]:
     inputs = [source.path.resolve() for _, source in find_inputs(step.config)]
     return frozenset(name for path in inputs for name in _makers(path, steps))
@@ -155,7 +160,7 @@ def _order_faults(steps: Sequence[Step], unread: Sequence[str]) -> list[str]:
             makers, where = _makers(source.path.resolve(), steps), f"steps.{step.name}.{field}: {source}"
             if makers and makers[0] not in earlier:
                 faults.append(f"{where} is made by the later step {makers[0]}; move that up")
-            elif not (makers or source.path.exists() or source.is_hub_id or source.startswith(tuple(unread))):
+            elif not (makers or _is_there(source) or source.startswith(tuple(unread))):
                 faults.append(f"{where}: no such file or directory, and no step makes it")
         if is_foreign(out):
             faults.append(

@@ -36,8 +36,9 @@ class Meta(Row):
 class Message(Row):
     """One turn of a talk."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool_call", "tool"]
     content: str
+    """Text; for `tool_call` the JSON object `{"name": …, "arguments": …}`, or a list of these."""
 
 
 class Document(Row):
@@ -55,6 +56,8 @@ class Dialogue(Row):
     kind: Literal["dialogue"] = "dialogue"
     id: str
     messages: tuple[Message, ...]
+    tools: str | None = None
+    """The tools that the assistant may call: a JSON list."""
     reference: str | None = None
     meta: Meta = Meta()
 
@@ -81,7 +84,8 @@ class Question(Row):
     options: dict[Letter, str]
     answer: str
     subject: str
-    split: Literal["dev", "val", "test"]
+    split: Literal["train", "dev", "val", "test", "open"]
+    """`open`: not told yet; prepare divides such items like other records."""
     meta: Meta = Meta()
 
     @model_validator(mode="after")
@@ -196,8 +200,9 @@ class Table(Row):
     columns: tuple[Phrase, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[Phrase, ...] = ()
-    chart: Literal["intervals", "heatmap"] | None = None
-    """How to draw it besides: `intervals` the first column of Estimates, `heatmap` a matrix by shades."""
+    chart: Literal["intervals", "heatmap", "bars"] | None = None
+    """How to draw it besides: `intervals` the first column of Estimates, `heatmap` a matrix by shades,
+    `bars` the first column of counts."""
     reference: float | None = None
     """Where an `intervals` chart draws a line for comparison, such as the accuracy of guessing."""
     section: Phrase | None = None
@@ -207,7 +212,7 @@ class Table(Row):
 
 
 class Report(Row):
-    """What a command found, free of any layout; `evals/report.py` renders it."""
+    """What a command found, free of any layout; `reports/report.py` renders it."""
 
     task: str
     n: int

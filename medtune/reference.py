@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from medtune.commands import COMMANDS, config_of
 from medtune.config import models_in
+from medtune.train.plan_config import PlanConfig
 
 TYPES = {
     "str": "text",
@@ -85,9 +86,10 @@ def show_type(annotation: object) -> str:
 
 def describe(command: str) -> str:
     """The help page of a command for the terminal."""
-    config = config_of(command)
+    config = PlanConfig if command == "plan" else config_of(command)
+    summary = COMMANDS[command].summary if command in COMMANDS else "prints, makes nothing"
     lines = [
-        f"medtune {command} [FILE.yaml] [KEY=VALUE …]: {COMMANDS[command].summary}",
+        f"medtune {command} [FILE.yaml] [KEY=VALUE …]: {summary}",
         "",
         (config.__doc__ or "").strip(),
         "",

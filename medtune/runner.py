@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from medtune.artifact import CHECKPOINTS, LOCK, Counts, claim, is_foreign, read_manifest, state_of
 from medtune.commands import COMMANDS, run_command
 from medtune.config import CommandConfig
-from medtune.errors import UserError
+from medtune.errors import Interrupted, UserError
 from medtune.recipe import Recipe, Step
 
 SET_ASIDE = ".previous"
@@ -176,7 +176,7 @@ def _finish(job: Job) -> None:
         fault = None
     job.process.join()
     if fault:
-        raise UserError("\n".join(f"{job.step.name}: {line}" for line in str(fault).splitlines()))
+        raise type(fault)("\n".join(f"{job.step.name}: {line}" for line in str(fault).splitlines()))
     code = job.process.exitcode
     if code:
         how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -196,7 +196,7 @@ def _work(command: str, config: CommandConfig, outbox: Connection) -> None:
     warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
     try:
         run_command(command, config, replace=True)
-    except UserError as error:
-        outbox.send(str(error))
-        sys.exit(2)
+    except (UserError, Interrupted) as error:
+        outbox.send(error)
+        sys.exit(error.exit_code)
     outbox.send(None)

@@ -135,7 +135,7 @@ def test_key_is_the_same_in_every_process() -> None:
     program = (
         "from medtune.artifact import claim; from medtune.commands import config_of\n"
         "from medtune.config import judge\n"
-        "values = {'out': 'x', 'sources': [{'path': 'samples:exam.jsonl', 'split': {'val': 1, 'test': 2}}]}\n"
+        "values = {'out': 'x', 'source': [{'path': 'samples:exam.jsonl', 'split': {'val': 1, 'test': 2}}]}\n"
         "print(claim('prepare', 1, judge(config_of('prepare'), values, '')).key)"
     )
     keys = {

@@ -153,7 +153,7 @@ def test_each_fault_has_its_line(capsys: Captured) -> None:
 
 def test_command_runs_once_and_then_finds_its_result(tmp_path: Path, capsys: Captured) -> None:
     raw, out = raw_rows(tmp_path / "raw.jsonl"), tmp_path / "out"
-    words = ["prepare", f"sources=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}"]
+    words = ["prepare", f"source=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}"]
     code, printed, _ = run(capsys, *words)
     assert code == 0
     assert "made in" in printed and "rows 6 · kept 6 · dropped 0" in printed
@@ -162,12 +162,12 @@ def test_command_runs_once_and_then_finds_its_result(tmp_path: Path, capsys: Cap
 
 def test_result_of_other_settings_is_overwritten_only_when_told(tmp_path: Path, capsys: Captured) -> None:
     raw, out = raw_rows(tmp_path / "raw.jsonl"), tmp_path / "out"
-    words = ["prepare", f"sources=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}"]
+    words = ["prepare", f"source=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}"]
     run(capsys, *words)
-    code, _, err = run(capsys, *words, "min_chars=3")
+    code, _, err = run(capsys, *words, "clean.min_chars=3")
     assert code == 2
     assert "holds another prepare" in err and "--replace" in err
-    code, printed, _ = run(capsys, *words, "min_chars=3", "--replace")
+    code, printed, _ = run(capsys, *words, "clean.min_chars=3", "--replace")
     assert (code, "made in" in printed) == (0, True)
 
 
@@ -181,8 +181,8 @@ def recipe_file(folder: Path) -> Path:
         f"""
 root: {folder.as_posix()}/runs
 steps:
-  pool: {{command: prepare, sources: [{{path: {folder.as_posix()}/raw.jsonl}}]}}
-  again: {{command: prepare, sources: [{{path: "${{root}}/pool/train.jsonl"}}]}}
+  pool: {{command: prepare, source: [{{path: {folder.as_posix()}/raw.jsonl}}]}}
+  again: {{command: prepare, source: [{{path: "${{root}}/pool/train.jsonl"}}]}}
 """,
         encoding="utf-8",
     )
@@ -205,22 +205,22 @@ def test_recipe_of_unknown_variable_or_step_is_refused(tmp_path: Path, capsys: C
 def test_lineage_prints_a_tree_and_marks_what_changed(tmp_path: Path, capsys: Captured) -> None:
     raw = raw_rows(tmp_path / "raw.jsonl")
     first, second = tmp_path / "first", tmp_path / "second"
-    run(capsys, "prepare", f"sources=[{{path: {raw.as_posix()}}}]", f"out={first.as_posix()}")
-    run(capsys, "prepare", f"sources=[{{path: {first.as_posix()}/train.jsonl}}]", f"out={second.as_posix()}")
+    run(capsys, "prepare", f"source=[{{path: {raw.as_posix()}}}]", f"out={first.as_posix()}")
+    run(capsys, "prepare", f"source=[{{path: {first.as_posix()}/train.jsonl}}]", f"out={second.as_posix()}")
     code, out, _ = run(capsys, "lineage", str(second), "--verify")
     lines = out.splitlines()
     assert code == 0
     assert len(lines) == 3
     assert "prepare v1" in lines[0]
-    assert lines[1].startswith("   └─ sources.0.path: ") and "(prepare " in lines[1]
-    assert lines[2].startswith("      └─ sources.0.path: ") and lines[2].endswith("(raw)")
+    assert lines[1].startswith("   └─ source.0.path: ") and "(prepare " in lines[1]
+    assert lines[2].startswith("      └─ source.0.path: ") and lines[2].endswith("(raw)")
     raw_rows(raw, 7)
     assert run(capsys, "lineage", str(second))[1].splitlines()[2].endswith("(raw)  CHANGED since")
 
 
 def test_verify_names_the_directory_whose_files_changed(tmp_path: Path, capsys: Captured) -> None:
     raw, out = raw_rows(tmp_path / "raw.jsonl"), tmp_path / "out"
-    run(capsys, "prepare", f"sources=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}")
+    run(capsys, "prepare", f"source=[{{path: {raw.as_posix()}}}]", f"out={out.as_posix()}")
     (out / "card.md").write_text("other", encoding="utf-8")
     assert run(capsys, "lineage", str(out))[0] == 0
     code, _, err = run(capsys, "lineage", str(out), "--verify")

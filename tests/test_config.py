@@ -241,7 +241,7 @@ def test_config_does_not_change_once_read() -> None:
 
 def test_fault_that_a_config_finds_itself_is_told_in_its_own_words() -> None:
     with pytest.raises(UserError) as caught:
-        load(config_of("prepare"), None, ["out=o", "sources=[{path: x}]", "valid=0.6", "test=0.5"])
+        load(config_of("prepare"), None, ["out=o", "source=[{path: x}]", "valid=0.6", "test=0.5"])
     assert str(caught.value) == "command line: valid 0.6 and test 0.5 leave nothing to train on"
 
 

@@ -12,11 +12,18 @@ import pytest
 from medtune.cli import FLAGS_OF, OTHER_COMMANDS, sort_arguments
 from medtune.commands import COMMANDS, config_of
 from medtune.config import find_inputs, load
+from medtune.data.catalog import find_row
+from medtune.data.clean import RULES
+from medtune.data.config import Clean
+from medtune.data.formats import FORMATS
+from medtune.lexicon import read_table
+from medtune.listing import KEYS
 from medtune.recipe import read_recipe
 from medtune.reference import reference_page
 
 ROOT = Path(__file__).parents[1]
-HOW_TO = ("prepare", "choose", "train", "merge", "predict-evaluate", "compare", "recipes", "artifacts")
+DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split")
+HOW_TO = (*DATA, "choose", "train", "merge", "predict-evaluate", "compare", "recipes", "artifacts")
 """In reading order: each page may use what the pages before it made."""
 BOOKS = {
     "readme": ["README.md"],
@@ -34,6 +41,7 @@ TWINS = [
 ]
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+OWN_FILE = re.compile(r"`(my/[\w./-]+\.json)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OWN = "my/"
 """Where the pages put the reader's own files."""
@@ -44,15 +52,24 @@ class Block(NamedTuple):
 
     language: str
     text: str
+    file: str = ""
+    """The reader's own file that the words before a JSON block name."""
 
 
 def blocks_of(page: str) -> list[Block]:
-    return [Block(*found) for found in FENCE.findall((ROOT / page).read_text(encoding="utf-8"))]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found: list[Block] = []
+    for fence in FENCE.finditer(text):
+        named = OWN_FILE.findall(text, 0, fence.start()) if fence[1] == "json" else []
+        found.append(Block(fence[1], fence[2], named[-1] if named else ""))
+    return found
 
 
 def command_lines(block: Block) -> list[str]:
-    text = block.text.replace("\\\n", " ")
-    return [line for line in text.splitlines() if line.startswith("medtune ")]
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [
+        line for line in (line.removeprefix("python -m ") for line in lines) if line.startswith("medtune ")
+    ]
 
 
 def heading_of(block: Block) -> list[str]:
@@ -71,13 +88,18 @@ def examples_of(page: str) -> list[Block]:
         if block.language == "bash":
             lines = [without_comments(line) for line in block.text.splitlines()]
             found.append(Block("bash", "\n".join(lines).strip()))
+        elif block.language in ("json", "python"):
+            found.append(Block(block.language, without_comments(block.text), block.file))
         elif block.language == "yaml":
             found.append(Block(" ".join(heading_of(block)), without_comments(block.text)))
     return found
 
 
 class Reader:
-    """Someone who follows a book in an empty folder and knows which directories were made by then."""
+    """Someone who follows a book in an empty folder and knows which directories were made by then.
+
+    Nothing is run, and no hub is asked.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -87,6 +109,10 @@ class Reader:
         for block in blocks_of(page):
             if block.language == "yaml":
                 self.take_down(page, block)
+            if block.file:
+                file = self.home / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
             for line in command_lines(block):
                 self.follow(page, line)
 
@@ -113,8 +139,11 @@ class Reader:
             file = self.home / name if (self.home / name).exists() else ROOT / name
             recipe = read_recipe(file, arguments.overrides)
             self.made |= {step.config.out for step in recipe.steps}
-        elif command == "lineage":
+        elif command in ("lineage", "inspect"):
             assert Path(arguments.files[0]) in self.made, f"{page}: {line}: nothing made {arguments.files[0]}"
+        elif command == "catalog":
+            assert all(find_row(name) for name in arguments.files), f"{page}: {line}: not in the catalog"
+            assert {word.partition("=")[0] for word in arguments.overrides} <= set(KEYS), f"{page}: {line}"
         else:
             self.check(page, command, arguments.files, arguments.overrides)
 
@@ -124,6 +153,7 @@ class Reader:
         for field, source in find_inputs(config):
             there = (
                 source.startswith(OWN)
+                or source.scheme
                 or (source.is_hub_id and "@" in source)
                 or (source.startswith("samples:") and source.path.exists())
                 or any(home in self.made for home in (source.path, *source.path.parents))
@@ -143,6 +173,13 @@ def test_commands_and_settings_of_a_book_are_valid_in_reading_order(
     assert reader.made
 
 
+@pytest.mark.parametrize("page", [page for pages in BOOKS.values() for page in pages])
+def test_python_of_a_page_runs(page: str) -> None:
+    for block in blocks_of(page):
+        if block.language == "python":
+            exec(compile(block.text, page, "exec"), {"__name__": "example"})
+
+
 def test_every_page_with_commands_belongs_to_a_book() -> None:
     read = {page for pages in BOOKS.values() for page in pages}
     others = {page.relative_to(ROOT).as_posix() for page in PAGES} - read
@@ -159,6 +196,36 @@ def test_the_readme_names_every_command() -> None:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert f"`{' '.join(COMMANDS)}`" in text
         assert all(f"`{command}`" in text for command in OTHER_COMMANDS)
+
+
+@pytest.mark.parametrize("folder", ["docs/how-to", "docs/how-to/zh"])
+def test_the_pages_on_data_name_every_format_rule_type_and_department(folder: str) -> None:
+    types = ("PHONE", "ID_CARD", "EMAIL", "NAME", "ADDRESS", "RECORD_NO", "WECHAT_QQ", "PLATE", "BANK_CARD",
+             "DATE_OF_BIRTH", "HOSPITAL_BED")  # fmt: skip
+    for page, names in (("sources", FORMATS), ("clean", RULES), ("deidentify", types)):
+        rows = re.findall(
+            r"^\| `([^`]+)` \|", (ROOT / folder / f"{page}.md").read_text(encoding="utf-8"), re.M
+        )
+        assert [name for name in rows if name in names] == list(names), page
+    departments = list(read_table("specialties")["departments"])
+    assert " · ".join(departments) in (ROOT / folder / "annotate.md").read_text(encoding="utf-8").replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.parametrize("folder", ["docs/how-to", "docs/how-to/zh"])
+def test_the_page_on_cleaning_tells_the_defaults(folder: str) -> None:
+    text = (ROOT / folder / "clean.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"`(?:clean\.)?(m\w+|boilerplate_\w+)`(?: \||) ([\d.]+)", text))
+    known = Clean.model_validate({}).model_dump(exclude={"skip"})
+    assert {name: float(value) for name, value in told.items()} == known
+
+
+def test_the_readme_counts_formats_right() -> None:
+    for page in ("README.md", "README_zh.md"):
+        assert re.search(
+            rf"\b{len(FORMATS)} (row formats|种行格式)", (ROOT / page).read_text(encoding="utf-8")
+        )
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -10,7 +10,7 @@ from medtune.data.config import PrepareConfig
 from medtune.errors import UserError
 from medtune.recipe import Recipe, find_recipe, read_recipe
 
-SAMPLE = "sources: [{path: samples:exam.jsonl}]"
+SAMPLE = "source: [{path: samples:exam.jsonl}]"
 
 
 def read(folder: Path, text: str, *overrides: str) -> Recipe:
@@ -67,11 +67,12 @@ steps:
     command: prepare
     each: {{min: [3, 4], seed: [1, 2]}}
     {SAMPLE}
-    min_chars: ${{min}}
+    clean:
+      min_chars: ${{min}}
     seed: ${{seed}}
 """
     configs = [step.config for step in read(tmp_path, text).steps]
-    assert [(c.min_chars, c.seed) for c in configs if isinstance(c, PrepareConfig)] == [
+    assert [(c.clean.min_chars, c.seed) for c in configs if isinstance(c, PrepareConfig)] == [
         (3, 1),
         (3, 2),
         (4, 1),
@@ -130,7 +131,7 @@ root: ROOT
 steps:
   pool: {{command: prepare, {SAMPLE}, min_char: 3}}
   sft: {{train: ["ROOT/pool/train.jsonl"], model: samples:exam.jsonl, lora_rank: 8}}
-  exam: {{command: prepare, sources: [{{path: ROOT/../absent.jsonl}}]}}
+  exam: {{command: prepare, source: [{{path: ROOT/../absent.jsonl}}]}}
   merge: {{model: samples:exam.jsonl, adapter: ROOT/sft}}
   last: {{command: prpare, {SAMPLE}}}
   text: 3
@@ -138,11 +139,11 @@ steps:
     )
     lines = [line.removeprefix(f"{tmp_path / 'recipe.yaml'}: ") for line in fault.splitlines()]
     assert lines == [
-        "steps.pool: min_char: unknown key; did you mean min_chars?",
+        "steps.pool: min_char: unknown key; did you mean clean.min_chars?",
         "steps.sft: lora_rank: unknown key; did you mean method.rank?",
         "steps.last: unknown command prpare; did you mean prepare?",
         "steps.text: must be a section with a command",
-        f"steps.exam.sources.0.path: {(tmp_path / 'runs').as_posix()}/../absent.jsonl: "
+        f"steps.exam.source.0.path: {(tmp_path / 'runs').as_posix()}/../absent.jsonl: "
         "no such file or directory, and no step makes it",
     ]
 
@@ -153,7 +154,7 @@ def test_input_that_a_later_step_makes_is_refused(tmp_path: Path) -> None:
         f"""
 root: ROOT
 steps:
-  second: {{command: prepare, sources: [{{path: "${{root}}/first/train.jsonl"}}]}}
+  second: {{command: prepare, source: [{{path: "${{root}}/first/train.jsonl"}}]}}
   first: {{command: prepare, {SAMPLE}}}
 """,
     )
@@ -183,12 +184,12 @@ def test_directory_that_medtune_did_not_make_is_refused(tmp_path: Path) -> None:
 def test_directory_of_an_earlier_run_is_no_fault(tmp_path: Path) -> None:
     step = read(tmp_path, THREE_SEEDS).steps[0]
     make(claim("prepare", 1, step.config), lambda config: {})
-    assert read(tmp_path, THREE_SEEDS, "steps.pool.min_chars=3")
+    assert read(tmp_path, THREE_SEEDS, "steps.pool.clean.min_chars=3")
 
 
 def test_reference_to_nothing_is_told_with_its_step(tmp_path: Path) -> None:
     fault = fault_of(
-        tmp_path, "root: ROOT\nsteps:\n  pool: {command: prepare, sources: [{path: '${data}/x'}]}"
+        tmp_path, "root: ROOT\nsteps:\n  pool: {command: prepare, source: [{path: '${data}/x'}]}"
     )
     assert "steps.pool: Interpolation key 'data' not found" in fault
 
@@ -220,7 +221,7 @@ def test_unfit_recipe_is_refused(tmp_path: Path, text: str, said: str) -> None:
         ("budgt=4", "budgt: unknown key; did you mean budget?"),
         ("steps.pol.seed=1", "steps.pol: unknown key; did you mean pool?"),
         ("steps.random-1.seed=1", "steps.random-1: unknown key; did you mean random?"),
-        ("steps.pool.min_char=3", "steps.pool: min_char: unknown key; did you mean min_chars?"),
+        ("steps.pool.min_char=3", "steps.pool: min_char: unknown key; did you mean clean.min_chars?"),
     ],
 )
 def test_override_of_what_is_not_in_the_file_is_refused(tmp_path: Path, override: str, said: str) -> None:

@@ -79,10 +79,10 @@ def raw(home: Path, name: str, text: str = "头痛", wait: float = 0) -> None:
 def recipe_file(home: Path, *names: str, jobs: int = 1) -> Path:
     """A recipe with a step for each name, and one that reads the first step's result."""
     steps = "\n".join(
-        f"  {name}: {{command: prepare, sources: [{{path: '{home}/{name}.jsonl', format: 'rows:read'}}]}}"
+        f"  {name}: {{command: prepare, source: [{{path: '{home}/{name}.jsonl', format: 'rows:read'}}]}}"
         for name in names
     )
-    after = f'  after: {{command: prepare, sources: [{{path: "${{root}}/{names[0]}/train.jsonl"}}]}}'
+    after = f'  after: {{command: prepare, source: [{{path: "${{root}}/{names[0]}/train.jsonl"}}]}}'
     path = home / "recipe.yaml"
     path.write_text(
         f"root: {home.as_posix()}/runs\njobs: {jobs}\nsteps:\n{steps}\n{after}\n", encoding="utf-8"
@@ -151,12 +151,12 @@ def test_result_of_other_settings_is_set_aside_and_brought_back(home: Path) -> N
     run(path)
     first = read_manifest(home / "runs" / "a")
     assert first
-    assert states(run(path, "steps.a.min_chars=3")) == [("a", "made"), ("after", "skipped")]
+    assert states(run(path, "steps.a.clean.min_chars=3")) == [("a", "made"), ("after", "skipped")]
     aside = home / "runs" / SET_ASIDE / f"a-{first.key[:12]}"
     assert product_files(aside) == first.files
     assert states(run(path)) == [("a", "brought back"), ("after", "skipped")]
     assert read_manifest(home / "runs" / "a") == first
-    assert states(run(path, "steps.a.min_chars=3")) == [("a", "brought back"), ("after", "skipped")]
+    assert states(run(path, "steps.a.clean.min_chars=3")) == [("a", "brought back"), ("after", "skipped")]
 
 
 def test_result_comes_back_over_the_remains_of_a_killed_run_with_other_settings(home: Path) -> None:
@@ -179,9 +179,9 @@ def test_result_is_set_aside_beside_an_equal_one(home: Path) -> None:
     raw(home, "a")
     path = recipe_file(home, "a")
     run(path)
-    run(path, "steps.a.min_chars=3")
+    run(path, "steps.a.clean.min_chars=3")
     run_command("prepare", read_recipe(path).steps[0].config, replace=True)
-    assert states(run(path, "steps.a.min_chars=3")) == [("a", "made"), ("after", "skipped")]
+    assert states(run(path, "steps.a.clean.min_chars=3")) == [("a", "made"), ("after", "skipped")]
     asides = [read_manifest(folder) for folder in (home / "runs" / SET_ASIDE).glob("a-*")]
     assert len(asides) == 2 and all(asides)
 
@@ -194,7 +194,7 @@ def test_directory_that_another_medtune_writes_to_is_not_set_aside(home: Path) -
         FileLock(home / "runs" / "a" / LOCK),
         pytest.raises(UserError, match="another medtune is writing to it"),
     ):
-        run(path, "steps.a.min_chars=3")
+        run(path, "steps.a.clean.min_chars=3")
     assert states(run(path)) == [("a", "skipped"), ("after", "skipped")]
 
 
@@ -207,7 +207,7 @@ def test_users_error_carries_the_name_of_its_step(home: Path) -> None:
     path = recipe_file(home, "a", "b")
     events: list[Event] = []
     with pytest.raises(UserError, match=r"^b: .*min_chars|^b: .*b\.jsonl:1: "):
-        for event in run_recipe(read_recipe(path, ["steps.b.min_chars=100"])):
+        for event in run_recipe(read_recipe(path, ["steps.b.clean.min_chars=100"])):
             events.append(event)
     assert states(events) == [("a", "made")]
     assert states(run(path)) == [("a", "skipped"), ("b", "made"), ("after", "made")]
@@ -230,7 +230,7 @@ def test_failing_step_ends_the_others_at_work(home: Path) -> None:
     raw(home, "b")
     path = recipe_file(home, "a", "b", jobs=2)
     with pytest.raises(UserError, match=r"^b: "):
-        run(path, "steps.b.min_chars=100")
+        run(path, "steps.b.clean.min_chars=100")
     assert is_silent(home, "a")
 
 

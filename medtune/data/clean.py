@@ -1,97 +1,254 @@
 """Rules that say why a record is not fit to train on. To add one: a function, and a row in RULES."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
-from medtune.data.config import PrepareConfig
-from medtune.data.formats import AnyRecord
-from medtune.data.text import read_words
-from medtune.records import Dialogue, Document, Preference, Question
+from medtune.data.config import Clean
+from medtune.lexicon import read_words
+from medtune.records import Dialogue, Document, Preference, Question, Record
+from medtune.scorers.overlap import bare
+from medtune.scorers.relevance import relevance
+from medtune.scorers.thinking import TAG, split_thinking
+from medtune.scorers.wording import find_cut_end, find_words, han_share, repeated_share
 
-Rule = Callable[[AnyRecord, PrepareConfig], bool]
+NEXT_ROLES = {
+    "user": {"assistant", "tool_call"},
+    "assistant": {"user"},
+    "tool_call": {"tool"},
+    "tool": {"assistant", "tool_call", "tool"},
+}
+"""Who may speak after whom."""
+
+MAX_PLACEHOLDER_CHARS = 12
+MAX_ADDED_CHARS = 2
+"""What an answer may add to its question and still be nothing but its question."""
+
+Rule = Callable[[Record, Clean], str | None]
+"""What is wrong with a record, in words or `""`, or None when nothing is."""
 
 
-def texts_of(record: AnyRecord) -> Iterator[str]:
+class Fault(NamedTuple):
+    """Why a record is not fit."""
+
+    rule: str
+    detail: str
+
+
+def texts_of(record: Record) -> Iterator[str]:
     """Every text of a record that a reader would see, instructions to the system apart."""
     match record:
         case Dialogue():
             yield from (turn.content for turn in record.messages if turn.role != "system")
         case Preference():
-            yield from (
-                *(turn.content for turn in record.prompt if turn.role != "system"),
-                record.chosen,
-                record.rejected,
-            )
+            yield from (turn.content for turn in record.prompt if turn.role != "system")
+            yield from (record.chosen, record.rejected)
         case Document():
             yield record.text
         case Question():
             yield record.stem
-            yield from record.options.values()
 
 
-def answers_of(record: AnyRecord) -> Iterator[str]:
-    """What the assistant says."""
+def answers_of(record: Record) -> Iterator[str]:
+    """What a model would learn to say: of a preference the better answer."""
     match record:
         case Dialogue():
             yield from (turn.content for turn in record.messages if turn.role == "assistant")
         case Preference():
-            yield from (record.chosen, record.rejected)
+            yield record.chosen
         case _:
             return
 
 
-def is_empty(record: AnyRecord, config: PrepareConfig) -> bool:
-    """Some text is empty."""
-    return any(not text for text in texts_of(record))
+def pairs_of(record: Record) -> Iterator[tuple[str, str]]:
+    """Each question with the answer that follows it at once."""
+    if isinstance(record, Dialogue):
+        turns = record.messages
+        for one, other in pairwise(turns):
+            if one.role == "user" and other.role == "assistant":
+                yield one.content, other.content
 
 
-def is_placeholder(record: AnyRecord, config: PrepareConfig) -> bool:
+def find_empty(record: Record, clean: Clean) -> str | None:
+    """Some text is empty. Of an exam item the stem: a benchmark stays whole."""
+    return "" if any(not text for text in texts_of(record)) else None
+
+
+def find_placeholder(record: Record, clean: Clean) -> str | None:
     """An answer is a word that stands for none."""
-    return any(text.lower() in read_words("placeholders") for text in answers_of(record))
+    answers = [*answers_of(record), *([record.rejected] if isinstance(record, Preference) else [])]
+    for text in answers:
+        if len(text) < MAX_PLACEHOLDER_CHARS and {text.lower(), bare(text)} & read_words("placeholders"):
+            return text
+    return None
 
 
-def is_too_short(record: AnyRecord, config: PrepareConfig) -> bool:
+def find_short(record: Record, clean: Clean) -> str | None:
     """Some text has fewer than min_chars characters.
 
-    Exam items are exempt, their options may be one character.
+    Exam items are exempt, and answers where the question asks for a name, a number or yes or no.
     """
-    return not isinstance(record, Question) and any(len(text) < config.min_chars for text in texts_of(record))
-
-
-def is_too_long(record: AnyRecord, config: PrepareConfig) -> bool:
-    """Some text has more than max_chars characters."""
-    return any(len(text) > config.max_chars for text in texts_of(record))
-
-
-def repeats_question(record: AnyRecord, config: PrepareConfig) -> bool:
-    """An answer is its question again."""
-    if not isinstance(record, Dialogue):
-        return False
-    pairs = zip(record.messages, record.messages[1:], strict=False)
-    return any(
-        one.role == "user" and other.role == "assistant" and one.content == other.content
-        for one, other in pairs
+    if isinstance(record, Question):
+        return None
+    if all(len(text) >= clean.min_chars for text in texts_of(record)):
+        return None
+    asked = (
+        [turn.content for turn in record.messages if turn.role == "user"]
+        if isinstance(record, Dialogue)
+        else []
     )
+    if any(word in text for text in asked for word in read_words("asks_fact")):
+        asked_short = [text for text in asked if len(text) < clean.min_chars]
+        return asked_short[0] if asked_short else None
+    return next(text for text in texts_of(record) if len(text) < clean.min_chars)
 
 
-def has_odd_turns(record: AnyRecord, config: PrepareConfig) -> bool:
-    """Turns do not alternate from user to assistant."""
+def find_long(record: Record, clean: Clean) -> str | None:
+    """Some text has more than max_chars characters. Exam items are exempt."""
+    if isinstance(record, Question):
+        return None
+    length = max(map(len, texts_of(record)), default=0)
+    return f"{length} characters" if length > clean.max_chars else None
+
+
+def find_echo(record: Record, clean: Clean) -> str | None:
+    """An answer is its question again, or its question and hardly more."""
+    for question, answer in pairs_of(record):
+        if len(question) < 4 or not 0.6 * len(question) <= len(answer) <= 1.5 * len(question) + 8:
+            continue
+        asked, told = bare(question), bare(answer)
+        if asked == told or (asked and asked in told and len(told) - len(asked) <= MAX_ADDED_CHARS):
+            return ""
+    return None
+
+
+def find_odd_turns(record: Record, clean: Clean) -> str | None:
+    """Turns are not in the order of a talk: user, then assistant or tool call and tool, then user."""
     if not isinstance(record, Dialogue):
-        return False
+        return None
     roles = [turn.role for turn in record.messages]
-    spoken = roles[1:] if roles[0] == "system" else roles
-    return not spoken or any(role != ("user", "assistant")[place % 2] for place, role in enumerate(spoken))
+    spoken = roles[1:] if roles and roles[0] == "system" else roles
+    if not spoken or spoken[0] != "user":
+        return f"begins with {spoken[0] if spoken else 'nothing'}"
+    for one, other in pairwise(spoken):
+        if other not in NEXT_ROLES.get(one, ()):
+            return f"{other} after {one}"
+    return "ends with tool" if spoken[-1] == "tool" else None
+
+
+def find_broken_thinking(record: Record, clean: Clean) -> str | None:
+    """Reasoning is not one whole block in front of an answer. No reasoning at all is no fault."""
+    for answer in answers_of(record):
+        if "hink" in answer.lower() and (detail := _judge_thinking(answer)):
+            return detail
+    if isinstance(record, Dialogue | Preference):
+        turns = record.messages if isinstance(record, Dialogue) else record.prompt
+        if any(
+            turn.role == "user" and "hink>" in turn.content and TAG.search(turn.content) for turn in turns
+        ):
+            return "reasoning in the user's turn"
+    return None
+
+
+def _judge_thinking(answer: str) -> str | None:
+    tags = list(TAG.finditer(answer))
+    if not tags:
+        return None
+    closing = [bool(tag["close"] or tag["kimi"] or tag["magistral"]) for tag in tags]
+    if closing != [False, True]:
+        return f"{closing.count(False)} opening and {closing.count(True)} closing tags"
+    if answer[: tags[0].start()].strip():
+        return "text before the reasoning"
+    if not answer[tags[0].end() : tags[1].start()].strip():
+        return "no reasoning inside the tags"
+    return None if answer[tags[1].end() :].strip() else "no answer after the reasoning"
+
+
+def find_repetition(record: Record, clean: Clean) -> str | None:
+    """An answer or document is made of its own phrases, over and over."""
+    texts = [record.text] if isinstance(record, Document) else answers_of(record)
+    for text in texts:
+        if (share := repeated_share(text)) > clean.max_repetition:
+            return f"{share:.0%} said before"
+    return None
+
+
+def find_advertisement(record: Record, clean: Clean) -> str | None:
+    """An answer advertises, or asks to be called or written to."""
+    return next((found for text in answers_of(record) if (found := find_words(text).advertisement)), None)
+
+
+def find_turned_words(record: Record, clean: Clean) -> str | None:
+    """An answer holds words that a machine has put for others so that the meaning is lost or turned round."""
+    return next((found for text in answers_of(record) if (found := find_words(text).turned)), None)
+
+
+def find_truncation(record: Record, clean: Clean) -> str | None:
+    """An answer stops in the middle of a sentence."""
+    return next((found for text in answers_of(record) if (found := find_cut_end(text))), None)
+
+
+def find_other_language(record: Record, clean: Clean) -> str | None:
+    """Too few of the letters are Chinese. Exam items are exempt."""
+    if isinstance(record, Question):
+        return None
+    share = han_share("".join(texts_of(record)))
+    return f"{share:.0%} Chinese" if share < clean.min_han else None
+
+
+def find_mismatch(record: Record, clean: Clean) -> str | None:
+    """The answer is about another matter, or for other people, than the question."""
+    if not isinstance(record, Dialogue) or not clean.min_relevance:
+        return None
+    asked = " ".join(turn.content for turn in record.messages if turn.role == "user")
+    answers = [turn.content for turn in record.messages if turn.role == "assistant"]
+    told = " ".join(split_thinking(text).answer if "hink" in text else text for text in answers)
+    if not answers or (value := relevance(asked, told)) >= clean.min_relevance:
+        return None
+    return f"relevance {value:.3f}"
+
+
+def find_equal_answers(record: Record, clean: Clean) -> str | None:
+    """The better and the worse answer are the same."""
+    if not isinstance(record, Preference):
+        return None
+    return "" if bare(record.chosen) == bare(record.rejected) else None
+
+
+def find_notice(record: Record) -> str | None:
+    """What is odd about an exam item, which stays nevertheless: two options alike, or one empty."""
+    if not isinstance(record, Question):
+        return None
+    letters: dict[str, str] = {}
+    for letter, text in record.options.items():
+        letters[text.strip()] = letters.get(text.strip(), "") + letter
+    alike = next((same for same in letters.values() if len(same) > 1), "")
+    if alike:
+        return f"options {alike} are alike"
+    return f"option {letters['']} is empty" if "" in letters else None
 
 
 RULES: dict[str, Rule] = {
-    "empty": is_empty,
-    "placeholder answer": is_placeholder,
-    "too short": is_too_short,
-    "too long": is_too_long,
-    "answer repeats question": repeats_question,
-    "turns out of order": has_odd_turns,
+    "empty": find_empty,
+    "placeholder answer": find_placeholder,
+    "too short": find_short,
+    "too long": find_long,
+    "turns out of order": find_odd_turns,
+    "answer repeats question": find_echo,
+    "equal answers": find_equal_answers,
+    "broken think block": find_broken_thinking,
+    "language": find_other_language,
+    "repetition": find_repetition,
+    "advertisement": find_advertisement,
+    "truncated": find_truncation,
+    "flipped words": find_turned_words,
+    "mismatch": find_mismatch,
 }
 
 
-def find_fault(record: AnyRecord, config: PrepareConfig) -> str | None:
-    """The name of the first rule that the record breaks."""
-    return next((name for name, rule in RULES.items() if rule(record, config)), None)
+def find_fault(record: Record, clean: Clean) -> Fault | None:
+    """The first rule that the record breaks, and how."""
+    for name, rule in RULES.items():
+        if name not in clean.skip and (detail := rule(record, clean)) is not None:
+            return Fault(name, detail)
+    return None

@@ -1,256 +1,209 @@
 """Raw row -> record. To add a format: a function, and a row in FORMATS."""
 
+import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from medtune.data.config import Source, Split
-from medtune.data.text import read_words, tidy
-from medtune.errors import UserError
-from medtune.records import (
-    Dialogue,
-    Document,
-    Message,
-    Meta,
-    Preference,
-    Question,
-    content_id,
-    dialogue_id,
-    question_id,
+from pydantic import ValidationError
+
+from medtune.data.config import Source
+from medtune.data.exams import (
+    is_inline_exam,
+    read_exam,
+    read_inline_exam,
+    read_option_table,
+    read_option_text,
+    subject_of,
 )
+from medtune.data.fields import (
+    AnyRecord,
+    Reader,
+    Row,
+    known_names,
+    meta_of,
+    talk,
+    text_if_any,
+    text_of,
+    think_first,
+    under_known_names,
+)
+from medtune.data.talks import (
+    is_ranked,
+    read_conversation,
+    read_preference,
+    read_ranked_output,
+    read_utterances,
+)
+from medtune.errors import UserError
+from medtune.lexicon import read_words
+from medtune.records import RECORD, Dialogue, Document, content_id
 from medtune.scorers.overlap import bare
 
-Row = Mapping[str, Any]
-AnyRecord = Document | Dialogue | Preference | Question
-Reader = Callable[[Row, Source], AnyRecord]
-
-ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+ASKING = ("question", "prompt", "query", "problem", "instruction", "text", "input")
+ANSWERING = ("answer", "completion", "response", "output", "target")
+FRAME = re.compile(r"Instruction:\s*(?P<task>.*?)(?:\n+Input:\s*(?P<given>.*?))?\n+Answer:\s*", re.S)
+"""What converters for ChatGLM put around a question."""
+KINDS = ("document", "dialogue", "preference", "question")
 
 
 class Format(NamedTuple):
     """How a kind of row is told and read."""
 
-    keys: frozenset[str]
-    """A row that has all of these is taken for this format; the first match in the table wins."""
+    keys: tuple[frozenset[str], ...]
+    """A row that has all keys of one of these may be of this format; the first match in the table wins."""
     read: Reader
+    fits: Callable[[Row], bool] | None = None
+    """A look at the values, where the keys do not tell."""
 
 
-def text_of(row: Row, key: str) -> str:
-    """The tidied text under a key; a row without the key, or with something else there, is a fault."""
-    if key not in row:
-        raise ValueError(f"has no {key!r} (keys: {', '.join(row)})")
-    value = row[key]
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{key!r} is a {type(value).__name__}; text is wanted")
-    return tidy(str(value))
-
-
-def text_if_any(row: Row, key: str) -> str:
-    """The tidied text under a key that a row may lack."""
-    return text_of(row, key) if key in row else ""
-
-
-def meta_of(row: Row, source: Source) -> Meta:
-    """The metadata that a row brings, under the names that public sets use."""
-    given = row.get("meta")
-    values: Row = {**row, **given} if isinstance(given, dict) else row
-    style, risk, complexity = values.get("lang_style"), values.get("risk_level"), values.get("complexity")
-    return Meta(
-        source=str(values.get("source") or source.path.path.name),
-        license=str(values.get("license") or source.license),
-        specialty=str(values["specialty"]) if values.get("specialty") else None,
-        risk=risk if risk in ("low", "medium", "high", "critical") else None,
-        complexity=complexity if isinstance(complexity, int) else None,
-        style=style if style in ("standard", "colloquial") else None,
-    )
-
-
-def dialogue(messages: list[Message], row: Row, source: Source) -> Dialogue:
-    """A dialogue record."""
-    turns = tuple(messages)
-    return Dialogue(id=dialogue_id(turns), messages=turns, meta=meta_of(row, source))
-
-
-def talk(question: str, answer: str, row: Row, source: Source, *, system: str = "") -> Dialogue:
-    """A dialogue of one question and one answer."""
-    opening = [Message(role="system", content=system)] if system else []
-    turns = [*opening, Message(role="user", content=question), Message(role="assistant", content=answer)]
-    return dialogue(turns, row, source)
+def read_record(row: Row, source: Source) -> AnyRecord:
+    """A record that medtune wrote, as it is."""
+    try:
+        return RECORD.validate_python(dict(row))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"is no whole record: {first['loc'][-1]}: {first['msg']}") from None
 
 
 def read_alpaca(row: Row, source: Source) -> Dialogue:
-    """A talk from `{instruction, input, output, system?, history?}`.
+    """A talk from `{instruction, input, output, system?, history?, meta?}`.
 
     With an input the instruction becomes the system's, as Alpaca means it.
     """
     instruction, given = text_of(row, "instruction"), text_if_any(row, "input")
     system = "\n".join(part for part in (text_if_any(row, "system"), instruction if given else "") if part)
-    messages = [Message(role="system", content=system)] if system else []
-    for pair in row.get("history") or []:
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise ValueError("has a 'history' that is no list of [question, answer] pairs")
-        messages += [
-            Message(role="user", content=tidy(pair[0])),
-            Message(role="assistant", content=tidy(pair[1])),
-        ]
-    messages.append(Message(role="user", content=given or instruction))
-    messages.append(Message(role="assistant", content=text_of(row, "output")))
-    return dialogue(messages, row, source)
-
-
-def read_turns(turns: object, role_key: str, text_key: str) -> list[Message]:
-    """The messages of a list of turns, roles translated."""
-    if not isinstance(turns, list) or not turns:
-        raise ValueError("holds no turns")
-    messages: list[Message] = []
-    for turn in turns:
-        if not isinstance(turn, dict):
-            raise ValueError(f"has a turn that is a {type(turn).__name__}; an object is wanted")
-        role = ROLES.get(str(turn.get(role_key)))
-        if role is None:
-            raise ValueError(f"has a turn of role {turn.get(role_key)!r}; known: {', '.join(ROLES)}")
-        messages.append(Message(role=role, content=text_of(turn, text_key)))  # type: ignore[arg-type]
-    return messages
-
-
-def read_sharegpt(row: Row, source: Source) -> Dialogue:
-    """`{conversations: [{from, value}], system?}`."""
-    messages, system = read_turns(row.get("conversations"), "from", "value"), text_if_any(row, "system")
-    if system and messages[0].role != "system":
-        messages.insert(0, Message(role="system", content=system))
-    return dialogue(messages, row, source)
-
-
-def read_messages(row: Row, source: Source) -> Dialogue:
-    """`{messages: [{role, content}]}`, as OpenAI has it."""
-    return dialogue(read_turns(row.get("messages"), "role", "content"), row, source)
+    answer = text_of(row, "output" if "output" in row else "response")
+    return talk(given or instruction, answer, row, source, system=system)
 
 
 def read_consultation(row: Row, source: Source) -> Dialogue:
-    """`department,title,ask,answer`: the title joins the ask when that says too little without it."""
-    title, ask = text_if_any(row, "title"), text_of(row, "ask")
-    is_vague = ask.lower() in read_words("vague_asks") or len(ask) < 6
-    question = (title if is_vague else ask) or ask
-    values = {**row, "specialty": row.get("department")}
-    return talk(question, text_of(row, "answer"), values, source)
+    """`department,title,ask,answer`: the title joins the ask when that is vague or says less."""
+    ask = text_of(row, "ask" if "ask" in row else "question")
+    return talk(join_title(text_if_any(row, "title"), ask), text_of(row, "answer"), row, source)
 
 
-def read_question_answer(row: Row, source: Source) -> Dialogue:
-    """`{question, answer, think?}`; thinking goes before the answer in a think block."""
-    thought, answer = text_if_any(row, "think"), text_of(row, "answer")
-    return talk(
-        text_of(row, "question"), f"<think>{thought}</think>\n{answer}" if thought else answer, row, source
-    )
+def join_title(title: str, ask: str) -> str:
+    """The question of a consultation: title and ask, or the one that holds all the other says."""
+    if not title or title in ask:
+        return ask or title
+    if ask.lower() in read_words("vague_asks") or ask in title:
+        return title
+    signs, said = bare(title), ask.lower()
+    if len(said) >= len(signs) and sum(map(said.__contains__, signs)) * 2 >= len(signs):
+        return ask
+    return f"{title}\n{ask}"
 
 
-def read_text_answer(row: Row, source: Source) -> Dialogue:
-    """`{text, answer}`."""
-    return talk(text_of(row, "text"), text_of(row, "answer"), row, source)
+def read_pair(row: Row, source: Source) -> Dialogue:
+    """A question and its answer under any of the usual names, with `think` and `system` if given."""
+    asked = next(key for key in ASKING if key in row)
+    answered = next((key for key in ANSWERING if key in row and key != asked), "answer")
+    answer = think_first(text_if_any(row, "think"), text_of(row, answered))
+    return talk(text_of(row, asked), answer, row, source, system=text_if_any(row, "system"))
 
 
-def read_preference(row: Row, source: Source) -> Preference:
-    """`{conversations | prompt | question, chosen, rejected}`; the prompt may have several turns."""
-    if "conversations" in row:
-        prompt = tuple(read_turns(row["conversations"], "from", "value"))
-    else:
-        prompt = (Message(role="user", content=text_of(row, "prompt" if "prompt" in row else "question")),)
-    chosen, rejected = text_of(row, "chosen"), text_of(row, "rejected")
-    key = content_id("preference", [(turn.role, turn.content) for turn in prompt], chosen, rejected)
-    return Preference(id=key, prompt=prompt, chosen=chosen, rejected=rejected, meta=meta_of(row, source))
-
-
-def read_exam(row: Row, source: Source) -> Question:
-    """`{question, A, B, …, answer, subject?, split?, case?}`, as C-Eval and CMMLU have it."""
-    options = {letter: text_of(row, letter) for letter in "ABCDEFGH" if row.get(letter) not in (None, "")}
-    stem, case = text_of(row, "question"), text_if_any(row, "case") or None
-    gold = "".join(sorted(set(text_of(row, "answer").upper())))
-    if not gold:
-        raise ValueError("has an empty 'answer'")
-    split = str(row.get("split") or "") or source.split
-    if split not in ("dev", "val", "test"):
-        raise ValueError("names no split; give the source a split: test, or {val: 19, test: 175}")
-    subject = str(row.get("subject") or "") or source.subject
-    if not subject:
-        raise ValueError("names no subject; give the source a subject")
-    return Question(
-        id=question_id(stem, case, options),
-        stem=stem,
-        case=case,
-        options=options,
-        answer=gold,
-        subject=subject,
-        split=split,
-        meta=meta_of(row, source),
-    )
+def read_context_target(row: Row, source: Source) -> Dialogue:
+    """`{context, target}`, without the words that a converter put around the question."""
+    context = text_of(row, "context")
+    framed = FRAME.fullmatch(context + "\n" if context.endswith(":") else context)
+    if not framed:
+        return talk(context, text_of(row, "target"), row, source)
+    values = {"instruction": framed["task"].strip(), "input": (framed["given"] or "").strip()}
+    return read_alpaca({**row, **values, "output": row["target"]}, source)
 
 
 def read_document(row: Row, source: Source) -> Document:
-    """`{text}`."""
-    text = text_of(row, "text")
-    return Document(id=content_id("document", text), text=text, meta=meta_of(row, source))
+    """`{text}` or `{content}`, below its title if there is one."""
+    title, text = text_if_any(row, "title"), text_of(row, "text" if "text" in row else "content")
+    whole = f"{title}\n{text}" if title and not text.startswith(title) else text
+    return Document(id=content_id("document", whole), text=whole, meta=meta_of(row, source))
+
+
+def keys(*rows: str) -> tuple[frozenset[str], ...]:
+    """The sets of keys that are written as `question answer`."""
+    return tuple(frozenset(row.split()) for row in rows)
 
 
 FORMATS: dict[str, Format] = {
-    "preference": Format(frozenset({"chosen", "rejected"}), read_preference),
-    "sharegpt": Format(frozenset({"conversations"}), read_sharegpt),
-    "messages": Format(frozenset({"messages"}), read_messages),
-    "exam": Format(frozenset({"question", "A", "B", "answer"}), read_exam),
-    "alpaca": Format(frozenset({"instruction", "output"}), read_alpaca),
-    "consultation": Format(frozenset({"ask", "answer"}), read_consultation),
-    "question-answer": Format(frozenset({"question", "answer"}), read_question_answer),
-    "text-answer": Format(frozenset({"text", "answer"}), read_text_answer),
-    "document": Format(frozenset({"text"}), read_document),
-}
+    "medtune": Format(keys("kind id"), read_record, lambda row: row["kind"] in KINDS),
+    "preference": Format(keys("chosen rejected"), read_preference),
+    "preference-list": Format(keys("instruction output", "question answer"), read_ranked_output, is_ranked),
+    "sharegpt": Format(keys("conversations"), read_conversation),
+    "messages": Format(keys("messages"), read_conversation),
+    "meddialog": Format(keys("utterances"), read_utterances),
+    "exam": Format(keys("question A B answer"), read_exam),
+    "cmb-exam": Format(keys("question option answer"), read_option_table),
+    "medqa-exam": Format(
+        keys("question options answer", "question options answer_idx"),
+        read_option_table,
+        lambda row: not isinstance(row["options"], str),
+    ),
+    "cmexam": Format(keys("question options answer"), read_option_text),
+    "inline-exam": Format(keys("instruction output", "question answer"), read_inline_exam, is_inline_exam),
+    "alpaca": Format(keys("instruction output", "instruction response"), read_alpaca),
+    "consultation": Format(keys("ask answer", "title question answer"), read_consultation),
+    "question-think-answer": Format(
+        keys("question think answer", "question think response", "problem think answer",
+             "problem think response", "prompt think response"), read_pair,
+    ),
+    "question-answer": Format(keys("question answer"), read_pair),
+    "text-answer": Format(keys("text answer"), read_pair),
+    "context-target": Format(keys("context target"), read_context_target),
+    "prompt-completion": Format(keys("prompt completion", "prompt response"), read_pair),
+    "query-response": Format(keys("query response"), read_pair),
+    "question-response": Format(keys("question response", "problem answer", "input output"), read_pair),
+    "document": Format(keys("text", "content"), read_document),
+}  # fmt: skip
+EXAM_FORMATS = frozenset(name for name in FORMATS if "exam" in name)
 
 
-def find_format(row: Row, name: str, place: str) -> tuple[str, Reader]:
-    """The format's name and reader: by name, by `my_module:function`, or by the keys of the row."""
-    if name in FORMATS:
-        return name, FORMATS[name].read
+def find_format(values: Mapping[str, Any], name: str, place: str) -> tuple[str, Reader]:
+    """The format's name and reader: by name, by `my_module:function`, or by the keys of the row.
+
+    The reader of exam items takes the name of the file in `place` for the subject that neither row nor source
+    names.
+    """
     if ":" in name:
         module, _, function = name.partition(":")
         try:
             return name, vars(import_module(module))[function]
         except (ImportError, KeyError, ValueError):
             raise UserError(f"format {name}: no such function can be imported") from None
-    if name != "auto":
+    if name != "auto" and name not in FORMATS:
         raise UserError(f"format {name}: unknown; known: auto, {', '.join(FORMATS)}, or my_module:function")
-    known = tell_format(row)
-    if known:
-        return known, FORMATS[known].read
-    wanted = "; ".join(f"{known}: {', '.join(sorted(form.keys))}" for known, form in FORMATS.items())
-    raise UserError(f"{place}: keys {', '.join(row)} fit no format ({wanted}); is an answer missing?")
-
-
-def tell_format(row: Row) -> str | None:
-    """The first format whose keys the row has, None when it fits none."""
-    return next((name for name, form in FORMATS.items() if form.keys <= set(row)), None)
-
-
-def split_sizes(source: Source, num_rows: int) -> list[Split] | None:
-    """The split of each row when the source gives numbers of rows; they must add up."""
-    if not isinstance(source.split, dict):
-        return None
-    total = sum(source.split.values())
-    if total != num_rows:
-        sizes = " + ".join(f"{name} {count}" for name, count in source.split.items())
-        raise UserError(
-            f"{source.path}: {num_rows} rows where the source's split says {sizes} = {total}; "
-            "the file is short or not this one"
+    told = name if name in FORMATS else tell_format(values)
+    if not told:
+        wanted = "; ".join(
+            f"{known}: {' or '.join(', '.join(sorted(some)) for some in form.keys)}"
+            for known, form in FORMATS.items()
         )
-    return [name for name, count in source.split.items() for _ in range(count)]
+        raise UserError(f"{place}: keys {', '.join(values)} fit no format ({wanted}); is an answer missing?")
+    subject = subject_of(Path(place.rpartition(":")[0])) if told in EXAM_FORMATS else ""
+    return told, partial(_read_named, FORMATS[told].read, subject)
 
 
-def group_of(record: AnyRecord) -> str:
-    """What must stay on one side of a split: records that ask the same."""
-    match record:
-        case Dialogue():
-            return bare(next((turn.content for turn in record.messages if turn.role == "user"), ""))
-        case Preference():
-            return bare(record.prompt[-1].content)
-        case Document():
-            return bare(record.text)
-        case Question():
-            return record.cluster
+def _read_named(read: Reader, subject: str, row: Row, source: Source) -> AnyRecord:
+    known = under_known_names(row)
+    if subject and not (source.subject or known.get("subject") or known.get("exam_subject")):
+        known = {**known, "subject": subject}
+    return read(known, source)
+
+
+def tell_format(values: Mapping[str, Any]) -> str | None:
+    """The first format that the row fits, None when it fits none."""
+    candidates = _formats_by_keys(tuple(values))
+    for name in candidates:
+        fits = FORMATS[name].fits
+        if fits is None or fits(under_known_names(values)):
+            return name
+    return None
+
+
+@lru_cache(4096)
+def _formats_by_keys(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats that rows with these keys may be of, in the order of the table."""
+    names = frozenset(known_names(given) or given)
+    return tuple(name for name, form in FORMATS.items() if any(some <= names for some in form.keys))

@@ -1,223 +1,258 @@
-"""Raw rows -> records: read, told apart, cleaned, deduplicated, split.
+"""Raw rows -> records: read, cleaned, told apart, divided. Every row is kept, or dropped with its reason."""
 
-Every row in is kept or dropped with its reason.
-"""
-
+import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from pydantic import ValidationError
+import numpy as np
+import orjson
 from tqdm import tqdm
 
-from medtune.artifact import Counts, write_jsonl, write_text
-from medtune.data.clean import find_fault
-from medtune.data.config import PrepareConfig, Source, Split
-from medtune.data.formats import AnyRecord, Reader, find_format, group_of, split_sizes, tell_format
-from medtune.data.sources import Raw, read_rows
-from medtune.data.split import split_groups
+from medtune.artifact import LOGS, Counts, write_json, write_lines
+from medtune.data.boilerplate import find_boilerplate
+from medtune.data.card import write_card
+from medtune.data.chunks import Batch, Chunk, Tailed, cut_chunk, read_chunk
+from medtune.data.columns import asks
+from medtune.data.config import Held, PrepareConfig, Source, Split
+from medtune.data.dedup import Indices
+from medtune.data.exams import plan_splits
+from medtune.data.facts import read_facts
+from medtune.data.formats import EXAM_FORMATS, find_format, tell_format
+from medtune.data.ledger import File, Ledger, short_name
+from medtune.data.parallel import map_in_order
+from medtune.data.reading.rows import Bad, Raw
+from medtune.data.reading.sources import read_files
+from medtune.data.repeats import drop_repeats, keep_chosen
+from medtune.data.split import Parts, divide, group, hold
+from medtune.data.statistics import HeldSet, write_statistics
+from medtune.data.table import KINDS, OPEN, PARTS, Spool, Table, stack
 from medtune.errors import UserError
-from medtune.records import Question
+from medtune.records import RECORD, Question
 
-
-class Found(NamedTuple):
-    """A record and the row it came from."""
-
-    raw: Raw
-    record: AnyRecord
-
-
-class Dropped(NamedTuple):
-    """A row that was left out."""
-
-    raw: Raw
-    reason: str
-    first: Raw | None = None
-    """The row that a duplicate repeats."""
-
-    @property
-    def why(self) -> str:
-        """The reason, for a duplicate with the place of the first."""
-        return f"{self.reason} of {self.first.file.name}:{self.first.line}" if self.first else self.reason
+CHUNK_ROWS = 1000
+EXAM = KINDS.index("question")
 
 
 def run(config: PrepareConfig) -> Counts:
-    """The counts of the records in `config.out`: one file a split, `dropped.jsonl`, `card.md`."""
-    found, formats = read_sources(config)
-    check_answers(found)
-    kept, dropped, num_unwanted = sift(found, config)
-    check_share(len(found) - num_unwanted, dropped, config)
-    parts = divide(kept, config)
-    for name, records in parts.items():
-        write_jsonl(config.out / f"{name}.jsonl", records)
-    write_jsonl(config.out / "dropped.jsonl", map(_dropped_row, dropped))
-    counts: Counts = {
-        "rows": len(found),
-        "kept": len(kept),
-        "dropped": len(dropped),
-        **{name: len(records) for name, records in parts.items()},
-        "not_wanted": num_unwanted,
-        "reasons": dict(sorted(Counter(item.reason for item in dropped).items())),
-        "formats": formats,
-    }
-    write_text(config.out / "card.md", card(config, counts, kept))
-    return counts
+    """The counts of the records in `config.out`: one file a part, `dropped.jsonl`, the data card."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(prefix=".spool", dir=config.out) as folder,
+        Spool(Path(folder) / "records") as records,
+        Spool(Path(folder) / "lost") as lost,
+    ):
+        ledger, watch = Ledger(lost), Watch(config.out)
+        table = read_sources(config, records, ledger)
+        watch.note("read and clean", ledger.tally.rows)
+        table = cut_tails(config, table, records, ledger)
+        ledger.check_share(config)
+        watch.note("boilerplate", len(table))
+        num_rows = len(table)
+        table = drop_repeats(config, table, records, ledger)
+        table = keep_chosen(config, table, ledger)
+        watch.note("duplicates", num_rows)
+        parts = place(config, table, records, ledger)
+        watch.note("split", len(table))
+        write_parts(config, table, parts, records, ledger)
+        watch.note("write", len(table))
+    return count(config, ledger)
 
 
-def read_sources(config: PrepareConfig) -> tuple[list[Found], dict[str, int]]:
-    """Every row of every source as a record, and the number of rows by format."""
-    found: list[Found] = []
-    formats: Counter[str] = Counter()
-    for source in config.sources:
-        rows = list(
-            tqdm(read_rows(source), desc=source.path.path.name, unit="row", disable=None, leave=False)
-        )
-        splits = split_sizes(source, len(rows))
-        readers: dict[str, tuple[str, Reader]] = {}
-        num_exam = 0
-        for number, raw in enumerate(rows):
-            file = str(raw.file)
-            if file not in readers:
-                readers[file] = find_format(raw.values, source.format, raw.place)
-            name, reader = readers[file]
-            told = tell_format(raw.values)
-            if source.format == "auto" and told and told != name:
-                raise UserError(
-                    f"{raw.place}: reads as {told}, the file's first row as {name}; name the source's format"
-                )
-            formats[name] += 1
-            values = _with_split(raw, splits[number]) if splits else raw.values
-            record = _record(raw._replace(values=values), source, reader)
-            num_exam += isinstance(record, Question)
-            found.append(Found(raw, record))
-        if not num_exam and (source.split or source.subject):
-            raise UserError(f"{source.path}: split and subject are for exam items; this source holds none")
-    return found, dict(sorted(formats.items()))
+class Watch:
+    """Seconds and rows of each step, in `logs/steps.json`."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / LOGS / "steps.json"
+        self._steps: list[dict[str, str | int | float]] = []
+        self._last = time.perf_counter()
+
+    def note(self, step: str, num_rows: int) -> None:
+        """Nothing; the step that ends now is noted."""
+        now = time.perf_counter()
+        self._steps.append({"step": step, "rows": num_rows, "seconds": round(now - self._last, 3)})
+        self._last = now
+        write_json(self._path, self._steps)
 
 
-def _with_split(raw: Raw, split: Split) -> dict[str, Any]:
-    own = raw.values.get("split")
-    if own and own != split:
-        raise UserError(f"{raw.place}: names split {own} where the source's split says {split}")
-    return {**raw.values, "split": split}
+def read_sources(config: PrepareConfig, records: Spool, ledger: Ledger) -> Table:
+    """Every row that reads as a record fit to keep."""
+    batches = map_in_order(
+        partial(read_chunk, config=config), chunks_of(config, ledger), workers=config.runtime.workers
+    )
+    return gather(batches, records, ledger)
 
 
-def _record(raw: Raw, source: Source, reader: Reader) -> AnyRecord:
-    try:
-        return reader(raw.values, source)
-    except ValidationError as error:
-        raise UserError(f"{raw.place}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-    except ValueError as error:
-        raise UserError(f"{raw.place}: {error}") from None
+def chunks_of(config: PrepareConfig, ledger: Ledger) -> Iterator[Chunk]:
+    """The rows of every file of every source, some at a time."""
+    bar = tqdm(desc="prepare", unit="row", disable=None, leave=False)
+    for place, source in enumerate(config.source):
+        for file in read_files(source):
+            number = len(ledger.files)
+            name = short_name(file.name, source.path)
+            ledger.files.append(File(name, file.name, place))
+            ledger.tally.encodings[name] = file.encoding
+            rows, form, splits = begin(file.rows, source)
+            done = 0
+            while block := list(islice(rows, CHUNK_ROWS)):
+                ledger.count_rows(number, len(block))
+                bar.update(len(block))
+                yield Chunk(place, number, form, block, splits[done : done + len(block)] if splits else None)
+                done += len(block)
+    bar.close()
 
 
-def check_answers(found: list[Found]) -> None:
-    """Nothing, or a UserError when two rows are the same exam item with different right answers."""
-    first_seen: dict[str, tuple[Raw, str]] = {}
-    for raw, record in found:
-        if isinstance(record, Question):
-            first, answer = first_seen.setdefault(record.id, (raw, record.answer))
-            if answer != record.answer:
-                raise UserError(
-                    f"{raw.place}: has answer {record.answer}, the same item at {first.place} "
-                    f"answer {answer}; mend the wrong one"
-                )
+def begin(
+    rows: Iterator[Raw | Bad], source: Source
+) -> tuple[Iterator[Raw | Bad], str, Sequence[Split] | None]:
+    """A file's rows, the format of its first, and the splits of its rows where they are exam items."""
+    head = list(islice(rows, CHUNK_ROWS))
+    whole = chain(head, rows)
+    first = next((row for row in head if isinstance(row, Raw)), None)
+    if not first:
+        return whole, "", None
+    if source.format == "auto":  # a first row that is out of line does not speak for the file
+        first = next((row for row in head if isinstance(row, Raw) and tell_format(row.values)), first)
+    name, _ = find_format(first.values, source.format, first.place)
+    if name not in EXAM_FORMATS and ":" not in name:
+        if source.split or source.subject:
+            raise UserError(f"{first.file}: split and subject are for exam items; this file reads as {name}")
+        return whole, name, None
+    items = list(whole)
+    return iter(items), name, plan_splits(items, source)
 
 
-def sift(found: list[Found], config: PrepareConfig) -> tuple[list[Found], list[Dropped], int]:
-    """What is kept, what is dropped and why, and how many exam items were not asked for."""
-    kept: list[Found] = []
-    dropped: list[Dropped] = []
-    first_seen: dict[str, Raw] = {}
-    num_unwanted = 0
-    for item in found:
-        if not is_wanted(item.record, config):
-            num_unwanted += 1
-            continue
-        reason = find_fault(item.record, config)
-        if reason:
-            dropped.append(Dropped(item.raw, reason))
-        elif item.record.id in first_seen:
-            dropped.append(Dropped(item.raw, "duplicate", first_seen[item.record.id]))
-        else:
-            first_seen[item.record.id] = item.raw
-            kept.append(item)
-    return kept, dropped, num_unwanted
+def gather(batches: Iterable[Batch], records: Spool, ledger: Ledger) -> Table:
+    """The tables of all batches as one, their lines on disk, their rows that are left out in the ledger."""
+    tables = list[Table]()
+    for batch in batches:
+        batch.table["offset"] = records.append(batch.lines)
+        tables.append(batch.table)
+        ledger.refuse(batch.lost)
+        ledger.tally.formats.update(batch.formats)
+        ledger.tally.repairs.update(batch.repairs)
+        ledger.note_personal(batch.personal)
+        ledger.tails.update(batch.tails)
+    return stack(tables)
 
 
-def is_wanted(record: AnyRecord, config: PrepareConfig) -> bool:
-    """Whether an exam item is of the subjects and kind asked for; other records always are."""
-    if not isinstance(record, Question):
-        return True
-    if config.subjects and record.subject not in config.subjects:
-        return False
-    return config.answers == "any" or record.is_multiple == (config.answers == "multiple")
+def cut_tails(config: PrepareConfig, table: Table, records: Spool, ledger: Ledger) -> Table:
+    """The table, where answers end in what many end in read again without it."""
+    boilerplate = find_boilerplate(table["tails"], config.clean)
+    if not boilerplate:
+        return table
+    ends_so = np.isin(table["tails"][:, 0], np.array(sorted(boilerplate), dtype=np.uint64))
+    rows = table[ends_so]
+    tailed = (
+        Tailed(line, int(row["source"]), int(row["file"]), int(row["line"]))
+        for line, row in zip(records.read(rows), rows, strict=True)
+    )
+    blocks = iter(lambda: list(islice(tailed, CHUNK_ROWS)), [])
+    work = partial(cut_chunk, config=config, boilerplate=boilerplate)
+    cut = gather(map_in_order(work, blocks, workers=config.runtime.workers), records, ledger)
+    return stack([table[~ends_so], cut])
 
 
-def check_share(num_rows: int, dropped: list[Dropped], config: PrepareConfig) -> None:
-    """Nothing, or a UserError when more was dropped than max_dropped allows, or nothing is left."""
-    if num_rows == 0:
-        raise UserError("no exam item is of the subjects and kind asked for; see subjects and answers")
-    if len(dropped) > config.max_dropped * num_rows or len(dropped) == num_rows:
-        first = dropped[0]
+def place(config: PrepareConfig, table: Table, records: Spool, ledger: Ledger) -> Parts:
+    """(n,): the part of each row."""
+
+    def read_asked(rows: Table) -> list[str]:
+        return [asks(RECORD.validate_json(line)) for line in records.read(rows)]
+
+    groups = group(table, config.dedup.group, read_asked)
+    ledger.tally.groups = len(np.unique(groups))
+    parts = divide(table, groups, valid=config.valid, test=config.test, seed=config.seed)
+    check_parts(config, table, parts, ledger.tally.groups)
+    parts, ledger.tally.red_team = hold_out(config.red_team, "red_team", table, groups, parts, config.seed)
+    parts, ledger.tally.gold = hold_out(config.gold, "gold", table, groups, parts, config.seed)
+    is_valid_item = (table["kind"] == EXAM) & (parts == PARTS.index("valid"))
+    return np.where(is_valid_item, PARTS.index("val"), parts).astype(np.int8)
+
+
+def hold_out(
+    held: Held, name: str, table: Table, groups: Indices, parts: Parts, seed: int
+) -> tuple[Parts, HeldSet | None]:
+    """The parts with the set `name` taken out, and what the card tells of it."""
+    before = int((parts == PARTS.index(name)).sum())
+    parts = hold(table, groups, parts, held, name=name, seed=seed)
+    found = int((parts == PARTS.index(name)).sum())
+    if found - before < held.size:
         raise UserError(
-            f"{first.raw.place}: {first.why}; with it {len(dropped)} of {num_rows} rows would be dropped, "
-            f"more than max_dropped {config.max_dropped:.0%} allows; mend the rows or raise max_dropped"
+            f"{name}: {held.size} records are wanted, {', '.join(held.pool)} give only {found - before}; "
+            f"lower {name}.size, widen {name}.pool or {name}.risk"
         )
+    return parts, HeldSet(records=found, pool=held.pool) if found else None
 
 
-def divide(kept: list[Found], config: PrepareConfig) -> dict[str, list[AnyRecord]]:
-    """The records by split: exam items by their own, the others by groups that ask the same."""
-    groups = [group_of(item.record) for item in kept]
-    others = [
-        group for group, item in zip(groups, kept, strict=True) if not isinstance(item.record, Question)
-    ]
-    places = split_groups(others, valid=config.valid, test=config.test, seed=config.seed)
-    wanted = {"valid": config.valid, "test": config.test, "train": config.valid + config.test}
-    missing = [name for name, share in wanted.items() if share and name not in places.values()]
+def check_parts(config: PrepareConfig, table: Table, parts: Parts, num_groups: int) -> None:
+    """Nothing, or a UserError when a part that was asked for would be empty, or train would."""
+    is_open = table["part"] == OPEN
+    if not is_open.any():
+        return
+    asked = {"valid": config.valid, "test": config.test, "train": 1.0}
+    wanted = {name: share for name, share in asked.items() if name in {*config.model_fields_set, "train"}}
+    missing = [name for name, share in wanted.items() if share and PARTS.index(name) not in parts[is_open]]
     if missing:
         raise UserError(
-            f"{len(others)} records besides exam items, with {len(places)} different questions, are too few "
-            f"for valid {config.valid} and test {config.test}: {', '.join(missing)} would be empty"
+            f"{is_open.sum()} records, with {num_groups} different questions, are too few for "
+            f"valid {config.valid:g} and test {config.test:g}: {', '.join(missing)} would be empty; "
+            "give valid and test smaller values, such as valid=0 test=0"
         )
-    parts: dict[str, list[AnyRecord]] = {}
-    for group, item in zip(groups, kept, strict=True):
-        name = item.record.split if isinstance(item.record, Question) else places[group]
-        parts.setdefault(name, []).append(item.record)
-    return dict(sorted(parts.items()))
 
 
-def _dropped_row(item: Dropped) -> dict[str, Any]:
-    return {"file": item.raw.file.name, "line": item.raw.line, "reason": item.why, "row": item.raw.values}
+def write_parts(config: PrepareConfig, table: Table, parts: Parts, records: Spool, ledger: Ledger) -> None:
+    """Nothing; every part stands in its file, by the hash of the records, and the ledger is written."""
+    kept: Counter[int] = Counter(table["source"].tolist())
+    for number, part in enumerate(PARTS):
+        rows = table[parts == number]
+        rows = rows[np.argsort(rows["id"], kind="stable")]
+        if len(rows):
+            write_lines(config.out / f"{part}.jsonl", tell_records(rows, part, records, ledger))
+    write_lines(config.out / "dropped.jsonl", ledger.tell_dropped())
+    if config.deidentify:
+        write_lines(config.out / "personal_data.jsonl", ledger.tell_personal())
+    ledger.tally.sources = ledger.origins(config, kept)
+    ledger.tally.tails = ledger.told_tails()
+    statistics = ledger.tally.statistics(seed=config.seed, deidentified=config.deidentify)
+    write_statistics(statistics, config.out)
+    write_card(statistics, config.out)
 
 
-def card(config: PrepareConfig, counts: Counts, kept: list[Found]) -> str:
-    """A data card in Markdown: what came in, what was dropped and why, what there is."""
-    return "\n".join(_card_lines(config, counts, kept)) + "\n"
+def tell_records(rows: Table, part: str, records: Spool, ledger: Ledger) -> Iterator[bytes]:
+    """The records of a part as lines; exam items without a split get the part's."""
+    split = part if part in ("train", "dev", "val") else "test"
+    is_item = (rows["kind"] == EXAM).tolist()
+    for (line, facts), may_be_open in zip(records.read_with_facts(rows), is_item, strict=True):
+        ledger.tally.count(read_facts(facts), part)
+        if may_be_open:
+            record = Question.model_validate_json(line)
+            if record.split == "open":
+                told = record.model_copy(update={"split": split})
+                line = orjson.dumps(told.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
+        yield line
 
 
-def _card_lines(config: PrepareConfig, counts: Counts, kept: list[Found]) -> Iterator[str]:
-    yield from ("# Data card", "", "| source | licence |", "|---|---|")
-    names = ", ".join(source.path.path.name for source in config.sources)
-    licences = {item.record.meta.license or "not stated" for item in kept}
-    yield f"| {names} | {', '.join(sorted(licences))} |"
-    yield from (
-        "",
-        "| step | rows |",
-        "|---|---|",
-        f"| read | {counts['rows']} |",
-        f"| not asked for | {counts['not_wanted']} |",
-    )
-    for reason, count in counts["reasons"].items():
-        yield f"| dropped: {reason} | {count} |"
-    yield f"| kept | {counts['kept']} |"
-    splits = {name: counts[name] for name in ("train", "valid", "dev", "val", "test") if name in counts}
-    specialties = Counter(_specialty(item.record) for item in kept)
-    for title, tally in (("split", splits), ("specialty", specialties)):
-        yield from ("", f"| {title} | records |", "|---|---|")
-        yield from (f"| {name} | {count} |" for name, count in sorted(tally.items()))
-    yield from ("", "De-identification did not run on these records. For research; no medical advice.")
-
-
-def _specialty(record: AnyRecord) -> str:
-    return record.subject if isinstance(record, Question) else record.meta.specialty or "unknown"
+def count(config: PrepareConfig, ledger: Ledger) -> Counts:
+    """The manifest's counts."""
+    statistics = ledger.tally.statistics(seed=config.seed, deidentified=config.deidentify)
+    reasons: Counter[str] = Counter()
+    for step in statistics.funnel:
+        reasons[step.reason] += step.count
+    counts: Counts = {
+        "rows": statistics.rows,
+        "kept": statistics.kept,
+        "dropped": statistics.dropped,
+        **statistics.splits,
+        "not_wanted": statistics.not_wanted,
+        "reasons": dict(sorted(reasons.items())),
+        "formats": statistics.formats,
+        "encodings": statistics.encodings,
+        "repairs": statistics.repairs,
+        "personal_data": statistics.personal_data,
+        "boilerplate": sum(tail.count for tail in statistics.tails),
+        "groups": statistics.groups,
+    }
+    return counts

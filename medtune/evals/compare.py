@@ -14,9 +14,9 @@ from medtune.evals.compare_report import Trial, report_on
 from medtune.evals.config import CompareConfig
 from medtune.evals.exam import WAYS, Item
 from medtune.evals.exam_tables import name_way
-from medtune.evals.phrases import phrase
-from medtune.evals.report import write_reports
 from medtune.records import Phrase, Report, Score, Way
+from medtune.reports.phrases import phrase
+from medtune.reports.report import write_reports
 
 NEUTRAL = (
     "name",

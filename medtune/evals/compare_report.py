@@ -8,9 +8,9 @@ import numpy as np
 from medtune.evals.contrasts import ChanceCount, Contrast, contrast_arms, count_against_chance, estimate_arm
 from medtune.evals.exam import WAYS, Item, chance_of
 from medtune.evals.exam_tables import name_way
-from medtune.evals.phrases import phrase, say_p
-from medtune.evals.wording import word_points
 from medtune.records import Cell, Estimate, Phrase, Report, Table, Way
+from medtune.reports.phrases import phrase, say_p
+from medtune.reports.wording import word_points
 from medtune.scorers.stats import Floats
 
 

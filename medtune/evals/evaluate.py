@@ -12,10 +12,10 @@ from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
 from medtune.evals.exam import item_of, score_all
 from medtune.evals.exam_report import report_from
-from medtune.evals.phrases import phrase
-from medtune.evals.report import write_reports
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
+from medtune.reports.phrases import phrase
+from medtune.reports.report import write_reports
 
 UNTOLD = ("out", "records", "runtime")
 """Settings of predict that do not say how the model was asked."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from medtune.evals.exam import WAYS, Item, compare_with_chance
 from medtune.evals.exam_tables import Marked, measure, name_way, rate, tabulate, tabulate_baselines
-from medtune.evals.phrases import phrase, say_p
 from medtune.records import Estimate, Phrase, Report, Score, Table, Way
+from medtune.reports.phrases import phrase, say_p
 from medtune.scorers.stats import wilson
 
 UNPARSED_WARNING = 0.05

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from medtune.evals.exam import PARSED, STATUSES, Item, chance_of
-from medtune.evals.phrases import phrase, say_p
 from medtune.records import Cell, Estimate, Phrase, Score, Table, Way
+from medtune.reports.phrases import phrase, say_p
 from medtune.scorers.stats import average, chi_square_shares, chi_square_uniform, wilson
 
 

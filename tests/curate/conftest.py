@@ -52,7 +52,7 @@ def sample_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("samples")
     names = ("consult_alpaca.jsonl", "consult_sharegpt.jsonl", "consult_gb18030.csv", "exam.jsonl")
     sources = tuple(Source(path=Input(f"samples:{name}")) for name in names)
-    prepare(PrepareConfig(out=out, sources=sources, answers="single"))
+    prepare(PrepareConfig(out=out, source=sources, answers="single", valid=0, test=0))
     return out
 
 

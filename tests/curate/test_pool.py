@@ -1,5 +1,6 @@
 """What may be chosen from: no record that holds an exam item, each with the tokens that training sees."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,14 +102,15 @@ def test_the_word_for_word_ceval_items_in_a_public_set_are_found(tmp_path: Path,
         subject="physician",
         split={"val": 49, "test": 443},
     )
-    prepare(PrepareConfig(out=tmp_path / "exam", sources=(exam,)))
-    prepare(
-        PrepareConfig(out=tmp_path / "pool", sources=(Source(path=Input(DATA / file)),), max_dropped=0.01)
-    )
-    items = read_questions(Input(tmp_path / "exam" / "test.jsonl"))
-    leaks = find_leaks(list(read_dialogues([Input(tmp_path / "pool" / "train.jsonl")])), items)
-    places = {item.id: place for place, item in enumerate(items)}
-    assert sorted(places[leak.question] for leak in leaks) == [87, 125, 231]
+    prepare(PrepareConfig(out=tmp_path / "exam", source=(exam,), valid=0, test=0))
+    form = "alpaca" if "mcq" in file else "auto"
+    pool = Source(path=Input(DATA / file), format=form)
+    prepare(PrepareConfig(out=tmp_path / "pool", source=(pool,), valid=0, test=0))
+    items = {item.id: item for item in read_questions(Input(tmp_path / "exam" / "test.jsonl"))}
+    leaks = find_leaks(list(read_dialogues([Input(tmp_path / "pool" / "train.jsonl")])), list(items.values()))
+    rows = exam.path.path.read_text(encoding="utf-8").splitlines()[49:]
+    stems = [json.loads(row)["question"].strip() for row in rows]
+    assert sorted(stems.index(items[leak.question].stem) for leak in leaks) == [87, 125, 231]
 
 
 # ---- reading the pool ----

@@ -16,9 +16,9 @@ from medtune.evals.config import CompareConfig
 from medtune.evals.contrasts import contrast_arms, estimate_arm, pair_runs
 from medtune.evals.exam import Item
 from medtune.evals.exam_report import report_from
-from medtune.evals.phrases import fill, phrase
-from medtune.evals.report import write_reports
 from medtune.records import Estimate, Phrase, Report, Row, Score, Table, Way
+from medtune.reports.phrases import fill, phrase
+from medtune.reports.report import write_reports
 from medtune.scorers.stats import Floats, mcnemar
 
 N = 200

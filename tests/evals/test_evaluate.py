@@ -13,10 +13,7 @@ from medtune.evals.config import EvaluateConfig
 from medtune.evals.evaluate import run
 from medtune.evals.exam import Item, chance_of, compare_with_chance
 from medtune.evals.exam_report import report_from
-from medtune.evals.phrases import fill
 from medtune.evals.published import scores_from_matrix
-from medtune.evals.report import render_markdown
-from medtune.evals.wording import word_cell
 from medtune.records import (
     Completion,
     Estimate,
@@ -29,6 +26,9 @@ from medtune.records import (
     Way,
     question_id,
 )
+from medtune.reports.phrases import fill
+from medtune.reports.report import render_markdown
+from medtune.reports.wording import word_cell
 
 
 class StepConfig(CommandConfig):

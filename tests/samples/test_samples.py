@@ -44,7 +44,7 @@ def facts() -> list[Fact]:
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> list[Question]:
     out = tmp_path_factory.mktemp("exam")
-    prepare(PrepareConfig(out=out, sources=(Source(path=Input("samples:exam.jsonl")),), max_dropped=0))
+    prepare(PrepareConfig(out=out, source=(Source(path=Input("samples:exam.jsonl")),), max_dropped=0))
     return [item for name in ("val", "test") for item in read_jsonl(out / f"{name}.jsonl", Question)]
 
 
@@ -87,7 +87,7 @@ def test_sentences_carry_their_fact_and_questions_do_not_give_it_away(facts: lis
 
 def test_there_are_enough_good_talks_after_cleaning(tmp_path: Path) -> None:
     sources = tuple(Source(path=Input(f"samples:{name}")) for name in TALKS)
-    counts = prepare(PrepareConfig(out=tmp_path, sources=sources))
+    counts = prepare(PrepareConfig(out=tmp_path, source=sources))
     assert counts["kept"] >= 1500
     assert counts["formats"].keys() == {"alpaca", "sharegpt", "consultation"}
     assert counts["reasons"] == {"duplicate": 12, "empty": 1, "placeholder answer": 5}
@@ -114,7 +114,7 @@ def test_documents_do_not_state_the_facts_that_the_exam_asks_for(facts: list[Fac
 
 def test_documents_are_read_without_a_loss(tmp_path: Path) -> None:
     source = Source(path=Input("samples:documents.jsonl"))
-    counts = prepare(PrepareConfig(out=tmp_path, sources=(source,), max_dropped=0))
+    counts = prepare(PrepareConfig(out=tmp_path, source=(source,), max_dropped=0))
     assert counts["kept"] == counts["rows"] >= 300
 
 

@@ -1,0 +1,207 @@
+"""A chunk of raw rows -> the records that stay, and the rows that do not: what a worker process does."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from medtune.data.annotate import annotate
+from medtune.data.boilerplate import cut_tail
+from medtune.data.clean import find_fault
+from medtune.data.columns import columns_of, part_of, short_hash
+from medtune.data.config import PrepareConfig, Split
+from medtune.data.deidentify import deidentify, mask
+from medtune.data.facts import facts_of
+from medtune.data.fields import AnyRecord, Reader
+from medtune.data.formats import find_format, tell_format
+from medtune.data.mend import mend_answers
+from medtune.data.reading.rows import Bad, Raw
+from medtune.data.reading.text import mend_row
+from medtune.data.table import Table
+from medtune.records import RECORD, Dialogue, Question
+
+
+class Chunk(NamedTuple):
+    """Neighbouring rows of one file."""
+
+    source: int
+    """Place of the source in the config."""
+    file: int
+    """Number of the file."""
+    format: str
+    """What the file's first row reads as."""
+    rows: Sequence[Raw | Bad]
+    splits: Sequence[Split] | None
+    """The split of each row, where the source or the file tells it."""
+
+
+class Lost(NamedTuple):
+    """A row that is left out."""
+
+    file: int
+    line: int
+    reason: str
+    detail: str
+    row: Any
+    """What stood there, masked when personal data is to be replaced."""
+    is_unwanted: bool = False
+    """Whether it is only not asked for, not unfit."""
+
+
+class Batch(NamedTuple):
+    """What became of a chunk."""
+
+    table: Table
+    """The records that stay; offset and length are to be filled in."""
+    lines: list[bytes]
+    """Each record as a line of JSON, and behind it what the statistics want to know, as another."""
+    lost: list[Lost]
+    formats: Counter[str]
+    repairs: Counter[str]
+    personal: list[dict[str, Any]]
+    """Personal data that was replaced: where it stood, never what it was."""
+    tails: Counter[str]
+    """Boilerplate that was cut off."""
+
+
+class Stay(NamedTuple):
+    """A record that stays, and where it came from."""
+
+    record: AnyRecord
+    source: int
+    file: int
+    line: int
+
+
+class Tailed(NamedTuple):
+    """A record that ends in boilerplate, as it stands on disk."""
+
+    text: bytes
+    source: int
+    file: int
+    line: int
+
+
+def read_chunk(chunk: Chunk, config: PrepareConfig) -> Batch:
+    """The chunk's rows as records: mended, read, de-identified, judged, annotated, sketched."""
+    source = config.source[chunk.source]
+    stays, lost, personal = list[Stay](), list[Lost](), list[dict[str, Any]]()
+    formats, repairs = Counter[str](), Counter[str]()
+    known: dict[str, Reader] = {}
+    for number, raw in enumerate(chunk.rows):
+        if isinstance(raw, Bad):
+            text = mask(raw.text) if config.deidentify else raw.text
+            lost.append(Lost(chunk.file, raw.line, raw.reason, "", text))
+            continue
+        try:
+            values, repaired = mend_row(raw.values)
+            if chunk.splits:
+                values = with_split(values, chunk.splits[number])
+            name = chunk.format if source.format != "auto" else tell_format(values) or chunk.format
+            if name not in known:
+                known[name] = find_format(values, name, raw.place)[1]
+            record = known[name](values, source)
+        except ValidationError as error:
+            detail = error.errors()[0]["msg"].removeprefix("Value error, ")
+            lost.append(_lose(raw, chunk, "unreadable row", detail, config))
+            continue
+        except ValueError as error:
+            lost.append(_lose(raw, chunk, "unreadable row", str(error), config))
+            continue
+        repairs.update(repaired.keys())
+        formats[name] += 1
+        if not is_wanted(record, config):
+            lost.append(Lost(chunk.file, raw.line, "not asked for", "", None, is_unwanted=True))
+            continue
+        if config.deidentify:
+            record, spans = deidentify(record)
+            place = {"id": record.id, "file": chunk.file, "line": raw.line}
+            personal += [place | span._asdict() for span in spans]
+        mended = mend_answers(record, config.clean)
+        record = mended.record
+        repairs.update(mended.counts.keys())
+        fault = find_fault(record, config.clean)
+        if fault:
+            lost.append(_lose(raw, chunk, fault.rule, fault.detail, config))
+            continue
+        record = annotate(record) if config.annotate else record
+        stays.append(Stay(record, chunk.source, chunk.file, raw.line))
+    return Batch(*describe(stays, config), lost, formats, repairs, personal, Counter())
+
+
+def with_split(values: dict[str, Any], split: Split) -> dict[str, Any]:
+    """The row with the split that its file tells; a row that names another is at fault."""
+    own = values.get("split")
+    if own and own != split:
+        raise ValueError(f"names split {own} where its source says {split}")
+    return {**values, "split": split}
+
+
+def cut_chunk(rows: Sequence[Tailed], config: PrepareConfig, *, boilerplate: frozenset[int]) -> Batch:
+    """Records without their boilerplate tails; one that says too little without is left out."""
+    stays, lost, tails = list[Stay](), list[Lost](), Counter[str]()
+    for row in rows:
+        whole = RECORD.validate_json(row.text)
+        record = cut_tail(whole, boilerplate) or whole
+        tails.update(_cut_off(whole, record))
+        fault = find_fault(record, config.clean)
+        if fault:
+            detail = f"without its boilerplate tail: {fault.detail}".removesuffix(": ")
+            lost.append(Lost(row.file, row.line, fault.rule, detail, whole.model_dump()))
+        else:
+            stays.append(Stay(record, *row[1:]))
+    return Batch(*describe(stays, config), lost, Counter(), Counter(), [], tails)
+
+
+def _cut_off(whole: AnyRecord, record: AnyRecord) -> Iterator[str]:
+    if isinstance(whole, Dialogue) and isinstance(record, Dialogue) and whole is not record:
+        yield whole.messages[-1].content.removeprefix(record.messages[-1].content).strip()
+
+
+def describe(stays: Sequence[Stay], config: PrepareConfig) -> tuple[Table, list[bytes]]:
+    """The records as lines, with what must be known of each of them at once."""
+    records = [stay.record for stay in stays]
+    lines = [orjson.dumps(record.model_dump(), option=orjson.OPT_APPEND_NEWLINE) for record in records]
+    table = columns_of(records, lines, on=config.dedup.on)
+    facts = [orjson.dumps(list(facts_of(record))) for record in records]
+    table["facts"] = [len(line) for line in facts]
+    for name in ("source", "file", "line"):
+        table[name] = [stay._asdict()[name] for stay in stays]
+    bound = [config.source[stay.source].part for stay in stays]
+    table["part"] = [part_of(record, part) for record, part in zip(records, bound, strict=True)]
+    if config.stratify:
+        values = [str(record.meta.__dict__[config.stratify]) for record in records]
+        table["stratum"] = [short_hash(value.encode()) for value in values]
+    return table, [line + fact for line, fact in zip(lines, facts, strict=True)]
+
+
+def is_wanted(record: AnyRecord, config: PrepareConfig) -> bool:
+    """Whether an exam item is of the subjects and kind asked for; other records always are."""
+    if not isinstance(record, Question):
+        return True
+    if config.subjects and record.subject not in config.subjects:
+        return False
+    return config.answers == "any" or record.is_multiple == (config.answers == "multiple")
+
+
+def _lose(raw: Raw, chunk: Chunk, reason: str, detail: str, config: PrepareConfig) -> Lost:
+    values = mask_values(raw.values) if config.deidentify else raw.values
+    return Lost(chunk.file, raw.line, reason, detail, values)
+
+
+def mask_values(value: Any) -> Any:
+    """The same nested values without personal data; a number that is some becomes a text."""
+    match value:
+        case str():
+            return mask(value)
+        case Mapping():
+            return {key: mask_values(item) for key, item in value.items()}
+        case list() | tuple():
+            return [mask_values(item) for item in value]
+        case bool() | None:
+            return value
+        case _:
+            masked = mask(str(value))
+            return value if masked == str(value) else masked

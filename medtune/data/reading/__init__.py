@@ -1,0 +1,1 @@
+"""Files of any kind and encoding -> raw rows, each with the place it stands at."""

@@ -1,0 +1,90 @@
+"""Records -> those that are kept and those that say the same as one that is kept."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import orjson
+
+from medtune.data.chunks import Lost
+from medtune.data.config import PrepareConfig
+from medtune.data.dedup import Indices, find_repeats, first_with
+from medtune.data.ledger import Ledger
+from medtune.data.split import choose
+from medtune.data.table import KINDS, OPEN, Spool, Table
+from medtune.errors import UserError
+
+EXAM = KINDS.index("question")
+
+
+def drop_repeats(config: PrepareConfig, table: Table, records: Spool, ledger: Ledger) -> Table:
+    """The rows that are kept, in an order that depends on nothing but their content."""
+    keys = (table["content"], table["source"], table["same"], -table["part"].astype(int))
+    table = table[np.lexsort(keys)]  # what is bound to a part comes first, and so is what stays
+    check_answers(table, ledger)
+    firsts = first_with(table["same"])
+    table = _drop("duplicate", table, firsts, records, ledger, ledger.tally.exact_sizes)
+    if config.dedup.near:
+        repeated = find_near(table, config.dedup.near)
+        table = _drop("near duplicate", table, repeated, records, ledger, ledger.tally.near_sizes)
+    return table
+
+
+def check_answers(table: Table, ledger: Ledger) -> None:
+    """Nothing, or a UserError when two rows are the same exam item with different right answers."""
+    exam = table[table["kind"] == EXAM]
+    if not len(exam):
+        return
+    firsts = first_with(exam["id"])
+    wrong = np.flatnonzero(exam["gold"] != exam["gold"][firsts])
+    if len(wrong):
+        one, other = exam[firsts[wrong[0]]], exam[wrong[0]]
+        raise UserError(
+            f"{ledger.path_of(other['file'], other['line'])}: the same exam item stands at "
+            f"{ledger.path_of(one['file'], one['line'])} with another answer; mend the wrong one"
+        )
+
+
+def find_near(table: Table, threshold: float) -> Indices:
+    """(n,): the kept row that each nearly repeats, itself when it stays.
+
+    Exam items that name their split all stay.
+    """
+    kept = np.arange(len(table))
+    free = np.flatnonzero((table["kind"] != EXAM) | (table["part"] == OPEN))
+    order = free[np.argsort(table["key"][free], kind="stable")]
+    borders = np.flatnonzero(np.diff(table["key"][order])) + 1
+    for own in np.split(order, borders):
+        if len(own) > 1:
+            kept[own] = own[find_repeats(np.ascontiguousarray(table["whole"][own]), threshold)]
+    return kept
+
+
+def _drop(
+    reason: str, table: Table, firsts: Indices, records: Spool, ledger: Ledger, sizes: Counter[int]
+) -> Table:
+    is_kept = firsts == np.arange(len(table))
+    lost, found = table[~is_kept], table[firsts[~is_kept]]
+
+    def tell() -> Iterator[Lost]:
+        for row, first, line in zip(lost, found, records.read(lost), strict=True):
+            detail = f"of {ledger.place_of(first['file'], first['line'])}"
+            yield Lost(int(row["file"]), int(row["line"]), reason, detail, orjson.Fragment(line.rstrip()))
+
+    ledger.drop("repeats", tell())
+    counts = np.bincount(firsts, minlength=len(table))
+    sizes.update(counts[counts > 1].tolist())
+    return table[is_kept]
+
+
+def keep_chosen(config: PrepareConfig, table: Table, ledger: Ledger) -> Table:
+    """The rows that weights and max_samples of the sources let in."""
+    stays = choose(
+        table["id"],
+        table["source"],
+        most=[source.max_samples for source in config.source],
+        weights=[source.weight for source in config.source],
+        seed=config.seed,
+    )
+    ledger.leave(table[~stays])
+    return table[stays]

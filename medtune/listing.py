@@ -1,0 +1,98 @@
+"""The catalog as lines for a terminal: a table of all, or all that is known of one."""
+
+import unicodedata
+from collections.abc import Iterator
+from shutil import get_terminal_size
+
+from medtune.data.catalog import Row, find_row, read_catalog
+from medtune.errors import UserError
+
+KINDS = ("dataset", "exam", "model")
+KEYS = ("kind", "language", "commercial")
+"""What `medtune catalog KEY=VALUE` chooses by."""
+
+
+def width_of(text: str) -> int:
+    """Columns that a text takes on a terminal; Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in text)
+
+
+def fit(text: str, width: int) -> str:
+    """The text in exactly that many columns, cut with an ellipsis or filled with blanks."""
+    if width_of(text) > width:
+        while text and width_of(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - width_of(text))
+
+
+def catalog_lines(name: str, choice: dict[str, str]) -> Iterator[str]:
+    """The lines of `medtune catalog`: one row in full, or the table of those that fit the choice."""
+    strange = [key for key in choice if key not in KEYS]
+    if strange:
+        raise UserError(f"catalog: {strange[0]}: unknown key; known here: {', '.join(KEYS)}")
+    if choice.get("kind", KINDS[0]) not in KINDS:
+        raise UserError(f"catalog: kind: {choice['kind']}: unknown; known: {', '.join(KINDS)}")
+    yield from row_lines(name, find_row(name)) if name else table_lines(choice)
+
+
+def _fits(row: Row, choice: dict[str, str]) -> bool:
+    is_spoken = choice.get("language", row.language) in (row.language, *row.language.split(", "))
+    return is_spoken and row.kind == choice.get("kind", row.kind) and (
+        row.commercial == choice.get("commercial", row.commercial)
+    )  # fmt: skip
+
+
+def table_lines(choice: dict[str, str]) -> Iterator[str]:
+    """A line for each row that fits, with a heading for each kind."""
+    rows = [(name, row) for name, row in read_catalog().items() if _fits(row, choice)]
+    if not rows:
+        raise UserError("catalog: no row is so; see  medtune catalog")
+    last = max(get_terminal_size((120, 24)).columns - 88, 28)
+    for kind in KINDS:
+        of_kind = [(name, row) for name, row in rows if row.kind == kind]
+        if of_kind:
+            yield f"{_cells(kind, 'size', 'lang', 'licence', 'commercial', lead=28)} address"
+        for name, row in of_kind:
+            licence = row.license if row.license != "not stated" else "?"
+            cells = _cells(name, row.size or "?", row.language, licence, row.commercial, lead=26)
+            yield f"  {cells} {fit(row.address or 'by hand', last).rstrip()}"
+    yield ""
+    yield f"{len(rows)} rows. All that is known of one:  medtune catalog NAME"
+
+
+def _cells(name: str, size: str, language: str, licence: str, commercial: str, *, lead: int) -> str:
+    widths = (lead, 22, 6, 17, 10)
+    cells = zip((name, size, language, licence, commercial), widths, strict=True)
+    return " ".join(fit(text, width) for text, width in cells)
+
+
+def row_lines(name: str, row: Row) -> Iterator[str]:
+    """All that is known of a row, and the command to run."""
+    yield f"{name}: {row.title}"
+    addresses = {
+        "hugging face": row.hf, "modelscope": row.modelscope, "git": row.git
+    }  # fmt: skip
+    facts = {
+        "kind": row.kind,
+        **addresses,
+        "files": row.files,
+        "size": row.size or "not known",
+        "language": row.language,
+        "fields": ", ".join(row.fields),
+        "format": row.format if row.kind != "model" else "",
+        "columns": ", ".join(f"{ours}: {theirs}" for ours, theirs in row.columns.items()),
+        "licence": row.license,
+        "commercial": row.commercial,
+        "note": row.note,
+    }
+    yield from (f"  {fit(key, 14)}{value}" for key, value in facts.items() if value)
+    yield ""
+    if not row.address:
+        yield "  Fetch its files by hand, then name their path"
+        address = "DIR" if row.kind == "model" else "PATH"
+    else:
+        address = f"catalog:{name}"
+        yield f"  medtune download source={address} out=data/{name}"
+    if row.kind != "model":
+        yield f"  medtune prepare source={address} out=runs/{name}"

@@ -1,0 +1,1 @@
+"""What a command found, as JSON, Markdown and a web page in Chinese and English: pure functions."""

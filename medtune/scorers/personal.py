@@ -1,0 +1,296 @@
+"""Text in, places of personal data out: what `medtune.data.deidentify` replaces."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from medtune.scorers import personal_beds as beds
+from medtune.scorers import personal_evidence as evidence
+from medtune.scorers import personal_labelled as labelled
+from medtune.scorers import personal_names as names
+from medtune.scorers import personal_numbers as numbers
+from medtune.scorers import personal_places as places
+from medtune.scorers.personal_words import (
+    COURTESIES,
+    GIVEN,
+    HAN,
+    IN_NAMES,
+    LOOKALIKES,
+    MOST_FREQUENT,
+    NAME_LABELS,
+    PERSON_WORDS,
+    SURNAME,
+    TITLES,
+    Span,
+    any_of,
+    characters,
+    listed,
+)
+
+__all__ = ["Span", "find_names", "find_personal_data"]
+
+Search = Callable[[str, int, int], Iterator[Span]]
+"""Looks around a cue that stands from start to end of a text."""
+
+HAN_LABEL = re.compile(f"[{HAN}]{{2,4}}")
+
+
+def spaced(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels, and short ones also with blanks between their characters as forms print them."""
+    labels = tuple(labels)
+    short = [label for label in labels if HAN_LABEL.fullmatch(label)]
+    return (*labels, *(blank.join(label) for label in short for blank in " \u3000"))
+
+
+SEARCHES: dict[Search, tuple[str, ...]] = {
+    labelled.after_record_label: spaced(listed("record_labels")),
+    labelled.after_chat_label: spaced(listed("chat_labels")),
+    numbers.after_phone_label: spaced(listed("phone_labels")),
+    labelled.around_birth: (*spaced(listed("birth_labels")), *listed("birth_after")),
+    numbers.around_at: (*listed("email_at"), " at ", " AT "),
+    beds.after_bed_label: spaced(listed("bed_labels")),
+    places.after_address_label: spaced(listed("address_labels")),
+    places.after_home_word: listed("home_words"),
+    places.around_unit: listed("unit_cues"),
+    places.after_region: listed("autonomous_units"),
+    names.after_label: (
+        *NAME_LABELS,
+        *(label + colon for label in listed("colon_labels") for colon in ":\uff1a"),
+    ),
+    names.before_title: (*TITLES, *COURTESIES),
+    names.after_person: PERSON_WORDS,
+    names.after_call: tuple(word for word in listed("call_words") if len(word) > 1),
+    names.before_follower: listed("after_names"),
+    names.before_sex: listed("relations"),
+}
+"""Each search with its cues of two characters and more."""
+
+NOTHING = places.NOTHING
+DIGITS = "0123456789"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Full-width digits, letters and the signs of numbers and addresses, read as their ASCII forms.
+WIDE_CHARS = (
+    0xFF0B,
+    0xFF0D,
+    0xFF0E,
+    *range(0xFF10, 0xFF1A),
+    *range(0xFF20, 0xFF3B),
+    0xFF3F,
+    *range(0xFF41, 0xFF5B),
+)
+WIDE = re.compile(f"[{''.join(map(chr, WIDE_CHARS))}\u2236]")
+NARROW = {0x2236: 0x3A, **{char: char - 0xFEE0 for char in WIDE_CHARS}}
+
+
+POSSESSIVE = listed("possessive")[0]
+
+
+class Sign(NamedTuple):
+    """Characters that start a search when a neighbour stands left or right of them; none named: any."""
+
+    search: Search
+    chars: str
+    lefts: str = ""
+    rights: str = ""
+
+
+SIGNS = (
+    Sign(numbers.around_at, characters("at_signs"), DIGITS + LETTERS + "_"),
+    Sign(beds.around_bed, characters("bed"), DIGITS + "ABCDEFGH" + characters("bed_left") + " "),
+    Sign(places.around_unit, characters("short_units"), "", DIGITS + characters("bed_left")),
+    Sign(places.around_unit, characters("house_units"), DIGITS + characters("bed_left")),
+    Sign(places.around_unit, characters("village_units")),
+    Sign(places.after_region, characters("region_units")),
+    Sign(labelled.before_born, characters("born"), DIGITS + labelled.BEFORE_BORN),
+    Sign(names.before_sex, characters("sexes"), ",\uff0c\u3001 \u3000(\uff08\t|/;\uff1b"),
+    Sign(names.before_short_title, characters("short_courtesies"), MOST_FREQUENT),
+    Sign(names.after_call, characters("called_short"), "", MOST_FREQUENT),
+    Sign(names.after_person, characters("bed"), DIGITS + characters("bed_left"), "".join(sorted(SURNAME))),
+    Sign(names.after_surname_word, characters("surname_word"), "", "".join(sorted(SURNAME))),
+)
+
+
+MAY_FOLLOW: dict[Search, frozenset[str]] = {
+    names.after_person: SURNAME
+    | frozenset(" \t\u3000\n:\uff1a,\uff0c\u3001!\uff01")
+    | frozenset(characters("called")),
+}
+MAY_PRECEDE: dict[Search, frozenset[str]] = {names.before_title: IN_NAMES, names.before_follower: GIVEN}
+"""The characters without which a search beside a frequent cue need not begin."""
+
+
+Searches = tuple[tuple[Search, frozenset[str] | None, frozenset[str] | None], ...]
+"""Searches, each with the characters that may stand before and after its cue; none: any."""
+
+
+class Cue(NamedTuple):
+    """What a pair of characters may begin: a word, and the searches that it starts."""
+
+    word: str
+    searches: Searches
+
+
+def guarded(searches: Iterable[Search]) -> Searches:
+    """Searches with what must stand before and after their cue."""
+    return tuple((search, MAY_PRECEDE.get(search), MAY_FOLLOW.get(search)) for search in searches)
+
+
+def cues_by_pair() -> dict[str, dict[str, tuple[Cue, ...]]]:
+    """The cues under their first two characters and third, longer words first; under "" those of two."""
+    searches: dict[str, list[Search]] = {}
+    for search, words in SEARCHES.items():
+        for word in words:
+            searches.setdefault(word, []).append(search)
+    for word in listed("possessed"):
+        searches.setdefault(POSSESSIVE + word, []).append(names.before_follower)
+    table: dict[str, dict[str, list[Cue]]] = {}
+    for word in sorted(searches, key=lambda word: (-len(word), word)):
+        table.setdefault(word[:2], {}).setdefault(word[2:3], []).append(Cue(word, guarded(searches[word])))
+    for province in characters("plate_provinces"):
+        for letter in LETTERS:
+            table.setdefault(province + letter, {}).setdefault("", []).append(
+                Cue(province, guarded([numbers.plate_at]))
+            )
+    return {
+        pair: {third: (*cues, *(by_third.get("", ()) if third else ())) for third, cues in by_third.items()}
+        for pair, by_third in table.items()
+    }
+
+
+BY_PAIR = cues_by_pair()
+PAIR = re.compile(
+    f"[{re.escape(''.join(sorted({pair[0] for pair in BY_PAIR})))}]"
+    f"(?=[{re.escape(''.join(sorted({pair[1] for pair in BY_PAIR})))}])"
+)
+
+RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            *("EMAIL", "RECORD_NO", "WECHAT_QQ", "ID_CARD", "BANK_CARD", "DATE_OF_BIRTH", "PHONE"),
+            *("PLATE", "HOSPITAL_BED", "ADDRESS", "NAME"),
+        )
+    )
+}
+
+
+def searches_by_sign() -> dict[str, Searches]:
+    """The searches of each single character, with what must stand before and after it."""
+    table: dict[str, list[tuple[Search, frozenset[str] | None, frozenset[str] | None]]] = {}
+    for sign in SIGNS:
+        lefts, rights = frozenset(sign.lefts) or None, frozenset(sign.rights) or None
+        for char in sign.chars:
+            table.setdefault(char, []).append((sign.search, lefts, rights))
+    return {char: tuple(searches) for char, searches in table.items()}
+
+
+BY_SIGN = searches_by_sign()
+SIGN = re.compile(f"[{re.escape(''.join(sorted(BY_SIGN)))}]")
+
+
+MAX_ROUNDS = 5
+
+
+def spans_at(text: str, place: int, end: int, *, searches: Searches, seen: places.Seen) -> Iterator[Span]:
+    """What the searches of a cue find whose neighbours may stand beside it."""
+    for search, left, right in searches:
+        if (left is None or text[place - 1 : place] in left) and (
+            right is None or text[end : end + 1] in right
+        ):
+            if seen.marks and seen.is_read(search, place):
+                continue
+            if search is places.around_unit:
+                found = places.around_unit(text, place, end, floor=seen.end)
+            else:
+                found = search(text, place, end)
+            for span in found:
+                if span.type in ("ADDRESS", NOTHING):
+                    seen.note(span)
+                if span.type != NOTHING:
+                    yield span
+
+
+def candidates(text: str) -> Iterator[Span]:
+    """Every place that some search takes for personal; places may overlap."""
+    read_to = 0
+    seen = places.Seen(len(text))
+    for pair in PAIR.finditer(text):
+        place = pair.start()
+        by_third = BY_PAIR.get(text[place : place + 2])
+        if by_third is None or place < read_to:
+            continue
+        for word, searches in by_third.get(text[place + 2 : place + 3]) or by_third.get("", ()):
+            end = place + len(word)
+            if len(word) > 2 and not text.startswith(word, place):
+                continue
+            found = list(spans_at(text, place, end, searches=searches, seen=seen))
+            yield from found
+            # Of several words that begin at a place the longest that leads to a value stands for all.
+            if found:
+                read_to = place + 1 if word[0] == POSSESSIVE else end
+                break
+    for sign in SIGN.finditer(text):
+        yield from spans_at(text, *sign.span(), searches=BY_SIGN[sign[0]], seen=seen)
+    yield from names.free_names(text)
+    yield from evidence.weighed_names(text)
+    yield from numbers.long_numbers(text)
+    if "\n" in text or "\u2014\u2014" in text or "--" in text:
+        yield from names.signatures(text)
+
+
+def find_names(text: str, known: Iterable[str]) -> list[Span]:
+    """Where full names that are known from elsewhere stand in the text."""
+    wanted = sorted({name for name in known if len(name) > 1 and not LOOKALIKES.longest(name, 0)})
+    if not wanted:
+        return []
+    pattern = re.compile(any_of(wanted))
+    return [
+        Span(found.start(), found.end(), "NAME")
+        for found in pattern.finditer(text)
+        if len(found[0]) > 2
+        or not (
+            LOOKALIKES.covers(text, found.start()) or LOOKALIKES.longest(text, found.start()) > len(found[0])
+        )
+    ]
+
+
+def settle(text: str, spans: Iterable[Span]) -> list[Span]:
+    """The spans in order and disjoint: of two that overlap, the more telling kind stays, then the longer."""
+    taken = bytearray(len(text))
+    kept: list[Span] = []
+    for span in sorted(set(spans), key=lambda span: (RANK[span.type], span.start - span.end, span.start)):
+        if taken.find(1, span.start, span.end) < 0:
+            taken[span.start : span.end] = b"\x01" * (span.end - span.start)
+            kept.append(span)
+    return sorted(kept)
+
+
+def hide(text: str, spans: Iterable[Span]) -> str:
+    """The text with brackets of the same length in place of the spans, which are in order."""
+    pieces: list[str] = []
+    done = 0
+    for span in spans:
+        size = span.end - span.start
+        pieces += [text[done : span.start], "]" if size == 1 else f"[{'_' * (size - 2)}]"]
+        done = span.end
+    return "".join([*pieces, text[done:]])
+
+
+def find_personal_data(text: str) -> list[Span]:
+    """The personal values of a text, in order, disjoint: start, end and type, the value only."""
+    spans: list[Span] = []
+    rest = text.translate(NARROW) if WIDE.search(text) else text
+    # What stands beside a value may be told only when the value is gone; so masked text holds nothing more.
+    for _ in range(MAX_ROUNDS):
+        found = settle(rest, candidates(rest))
+        if spans and not found:
+            found = settle(rest, labelled.bare_dates(rest))
+        if not found:
+            break
+        spans += found
+        rest = hide(rest, found)
+        names_found = [text[span.start : span.end] for span in found if span.type == "NAME"]
+        again = find_names(rest, [name for name in names_found if len(name) > 1])
+        spans += again
+        rest = hide(rest, again)
+    return sorted(spans)

@@ -1,0 +1,232 @@
+"""What speaks for a name of a person: its characters, and what stands before and after it, as weights."""
+
+import re
+from typing import NamedTuple
+
+from medtune.lexicon import read_table
+from medtune.scorers.personal_words import (
+    CALLED_BY,
+    COMMON,
+    COURTESIES,
+    EVERYDAY,
+    FOLLOWERS,
+    FOREIGN,
+    FREQUENT,
+    GIVEN,
+    HAN,
+    LOOKALIKES,
+    MOST_FREQUENT,
+    NAME_LABELS,
+    NEVER,
+    NOT_BEFORE_TITLES,
+    PREPOSITIONS,
+    PUBLIC_FIGURES,
+    RARE,
+    SURNAME,
+    TITLES,
+    WORDY,
+    Starts,
+    any_of,
+    words_of,
+)
+
+CUES = read_table("name_cues")
+
+
+def cue_words(name: str) -> tuple[str, ...]:
+    """The words under a name of the table of cues."""
+    return words_of(CUES[name])
+
+
+SURNAME_WEIGHT = (
+    {char: 0.5 for char in RARE}
+    | {char: 0.0 for char in SURNAME}
+    | {char: 1.0 for char in FREQUENT}
+    | {char: 2.0 for char in MOST_FREQUENT}
+    | {char: -1.0 for char in PREPOSITIONS & SURNAME}
+    | {char: -2.5 for char in (SURNAME | RARE) & frozenset(cue_words("function_surnames"))}
+)
+GIVEN_WEIGHT = (
+    {char: 1.0 for char in GIVEN}
+    | {char: 0.5 for char in FOREIGN}
+    | {char: 0.0 for char in WORDY}
+    | {char: 0.5 for char in cue_words("half_wordy")}
+)
+FREQUENT_HAN = frozenset("".join(words_of(read_table("common_han")["simplified"])))
+UNUSUAL = -1.5
+"""The weight of a character that is frequent in texts and not in given names."""
+
+ROLE, ROLE_END, LEAD, WEAK_LEAD, DEPARTMENT = 4.5, 3.0, 2.5, 1.0, 2.5
+LEFT_WEIGHT = (
+    {char: DEPARTMENT for char in cue_words("departments")}
+    | {word: LEAD for word in cue_words("leads")}
+    | {word: WEAK_LEAD for word in cue_words("weak_leads")}
+    | {word: ROLE_END for word in cue_words("role_ends")}
+    | {word: ROLE for word in (*cue_words("roles"), *cue_words("sure_leads"), *NAME_LABELS)}
+)
+LEFT_SIZES: dict[str, tuple[int, ...]] = {
+    last: tuple(sorted({len(word) for word in LEFT_WEIGHT if word[-1] == last}, reverse=True))
+    for last in sorted({word[-1] for word in LEFT_WEIGHT})
+}
+FIELDS = frozenset((*cue_words("name_fields"), *cue_words("roles"), *cue_words("sure_leads")))
+FIELD_ENDS = frozenset(cue_words("field_ends"))
+DEPARTMENTS = frozenset(cue_words("departments"))
+BED = cue_words("bed")[0]
+
+CITATION = re.compile("|".join(re.escape(word) for word in cue_words("citations")))
+KNOWN_PAIRS = COMMON | frozenset(word for word in EVERYDAY.words | LOOKALIKES.words if len(word) == 2)
+HAN_AT = re.compile(f"[{HAN}]")
+GAPS = "\\s,.;:\uff1a\uff08(|/\u2014-" + "".join(cue_words("gaps"))
+RIGHT = re.compile(
+    rf"(?P<sure>[{GAPS}]{{0,3}}(?:(?:{any_of(cue_words('sexes'))})(?![{HAN}])"
+    rf"|\d{{1,3}}(?:{any_of(cue_words('age'))})"
+    rf"|[{HAN}]{{1,5}}{cue_words('people_word')[0]}(?![{HAN}])))"
+    rf"|(?P<value>[{GAPS}]{{1,3}}(?:\d{{5}}|\d{{4}}[-./]?\d|\+86|\[_)|[{GAPS}]{{0,3}}(?:{any_of(cue_words('values'))})|\d{{6}})"
+    rf"|(?P<title>[ \t\u3000]?(?:{any_of([*TITLES, *COURTESIES, *cue_words('greetings')])}))"
+    rf"|(?P<place>{any_of(cue_words('institutions'))})"
+)
+RIGHT_WEIGHT = {"sure": 4.0, "value": 3.0, "title": 3.0, "place": -9.0}
+IN_RIGHT = frozenset({"sure", "value", "title"})
+ACTIONS = Starts((*cue_words("actions"), *FOLLOWERS.words))
+ACTION_CHARS = frozenset(word for word in ACTIONS.words if len(word) == 1)
+ENDS_NO_NAME = ACTION_CHARS - GIVEN
+BODY = frozenset(cue_words("body"))
+BEFORE_COLON = re.compile(
+    rf"([{HAN}]{{1,6}})[\])\uff09\u3011]?[ \t\u3000]{{0,6}}([:\uff1a\u2236|]?)\s{{0,4}}\Z"
+)
+
+
+class Beside(NamedTuple):
+    """What one side of a candidate says: its weight, and whether nothing Chinese adjoins there."""
+
+    weight: float
+    is_free: bool
+
+
+NOWHERE = Beside(-9.0, False)
+
+
+def left_of(text: str, start: int) -> Beside:
+    """What stands before a place."""
+    if start == 0 or text[start - 1] == "\n":
+        return Beside(1.5, True)
+    last = text[start - 1]
+    if HAN_AT.match(last):
+        for size in LEFT_SIZES.get(last, ()):
+            weight = LEFT_WEIGHT.get(text[max(0, start - size) : start])
+            if weight is not None:
+                return Beside(weight, False)
+        return NOWHERE
+    if last.isalnum() or last == "_":
+        return NOWHERE
+    if last in "@\uff20":
+        return Beside(6.0, True)
+    if last == "\u3010":
+        return Beside(3.0, True)
+    if last in ":\uff1a\u2236 \t\u3000|\uff5c\n\u2014-":
+        before = BEFORE_COLON.search(text, max(0, start - 14), start)
+        if before:
+            return Beside(field_weight(before[1], bool(before[2])), True)
+    if text[start - 2 : start - 1] == BED or text[max(0, start - 2) : start] == "\u2014\u2014":
+        return Beside(LEAD, True)
+    return Beside(1.0, True)
+
+
+def field_weight(label: str, has_colon: bool) -> float:
+    """The weight of a heading before a colon or a blank."""
+    if label[-1] in FIELD_ENDS or any(label[-size:] in FIELDS for size in (4, 3, 2)):
+        return 4.5 if has_colon else 3.5
+    if label[-1] in DEPARTMENTS:
+        return 2.5
+    return 2.5 if has_colon else 1.0
+
+
+def right_of(text: str, end: int, is_line: bool) -> Beside:
+    """What stands after a place; `is_line`: the candidate begins its line or stands in a bracket."""
+    if end >= len(text):
+        return Beside(1.0, True)
+    found = RIGHT.match(text, end)
+    if found:
+        kind = str(found.lastgroup)
+        return Beside(RIGHT_WEIGHT[kind], kind in IN_RIGHT)
+    following = text[end]
+    if not HAN_AT.match(following):
+        if is_line and following in ":\uff1a\u3011":
+            return Beside(2.5, True)
+        if following.isalnum() or following in "_%\u00b7":
+            return Beside(-1.0, False)
+        return Beside(1.0, True)
+    action = ACTIONS.longest(text, end)
+    if action:
+        return Beside(1.5 if action > 1 else 0.5, False)
+    if following in BODY or LOOKALIKES.longest(text, end) > 1 or EVERYDAY.longest(text, end) > 1:
+        return Beside(0.0, False)
+    return Beside(-2.0, False)
+
+
+def raw_weight(surname: str, given: str) -> float:
+    """What the characters of a name weigh by themselves."""
+    weight = 2.0 if len(surname) == 2 else SURNAME_WEIGHT.get(surname, 0.0)
+    for char in given:
+        weight += GIVEN_WEIGHT.get(char, UNUSUAL if char in FREQUENT_HAN else 0.0)
+    return weight
+
+
+def word_weight(text: str, start: int, size: int, end: int) -> float:
+    """What is lost because the place looks like other words."""
+    length = end - start
+    if text[end - 1] in ENDS_NO_NAME:
+        return -4.0
+    if ACTIONS.longest(text, start) > 1:
+        return -9.0
+    if PUBLIC_FIGURES.longest(text, start) >= length:
+        return -9.0
+    if size == 2:
+        return 0.0
+    weight = -2.0 if text[start + 1 : end] in COMMON else 0.0
+    known, common = LOOKALIKES.longest(text, start), EVERYDAY.longest(text, start)
+    if max(known, common) > length:
+        return -9.0
+    if known:
+        weight -= 4.5 if known == length else 2.5
+    elif common:
+        weight -= 2.5 if common == length else 1.0
+    return weight
+
+
+def crossing_weight(text: str, first: int, end: int) -> float:
+    """What is lost because a known word begins inside the given name and ends behind it."""
+    for place in range(first, end):
+        rest = end - place
+        if ACTIONS.longest(text, place) > rest or CALLED_BY.longest(text, place) >= rest:
+            return -9.0
+        if LOOKALIKES.longest(text, place) > rest or EVERYDAY.longest(text, place) > rest:
+            return -2.5
+    last = text[end - 1]
+    if text[end - 1 : end + 1] in COMMON:
+        return -2.5
+    return -1.5 if end - first > 1 and last in ACTION_CHARS & WORDY else 0.0
+
+
+def titled_start(text: str, start: int) -> int:
+    """Where the surname before a title stands, when something leads to it; -1 when none does."""
+    place = start - 1
+    if place < 0 or text[place] not in SURNAME_WEIGHT:
+        return -1
+    left = left_of(text, place)
+    weight = SURNAME_WEIGHT[text[place]]
+    # A rare surname is hardly anything else, whatever stands before it.
+    is_led = left.weight >= WEAK_LEAD or (weight > 0 and not EVERYDAY.covers(text, place))
+    if not is_led or weight < 0 or text[place - 1 : start] in COMMON:
+        return -1
+    is_spaced = text[max(0, place - 1) : place].isspace()
+    if text[place] in NOT_BEFORE_TITLES and not is_spaced and left.weight < ROLE:
+        return -1
+    if LOOKALIKES.longest(text, place) or (left.weight < ROLE and LOOKALIKES.covers(text, place)):
+        return -1
+    return place
+
+
+def is_given(given: str) -> bool:
+    """Whether no character of it is never part of a given name."""
+    return not any(char in NEVER for char in given)

@@ -1,0 +1,196 @@
+"""Names of persons by weight: their characters, what stands beside them, less the words they look like."""
+
+import re
+from collections.abc import Iterator
+
+from medtune.scorers.personal_cues import (
+    CITATION,
+    HAN_AT,
+    KNOWN_PAIRS,
+    LEAD,
+    LEFT_SIZES,
+    ROLE,
+    ROLE_END,
+    SURNAME_WEIGHT,
+    Beside,
+    crossing_weight,
+    cue_words,
+    is_given,
+    left_of,
+    raw_weight,
+    right_of,
+    word_weight,
+)
+from medtune.scorers.personal_peoples import foreign_names
+from medtune.scorers.personal_words import (
+    CALLED_BY,
+    COMMON,
+    COMPOUND,
+    FREQUENT,
+    HAN,
+    LOOKALIKES,
+    MOST_FREQUENT,
+    NEVER,
+    TITLES,
+    Span,
+    any_of,
+)
+
+ENOUGH = 5.0
+"""The weight from which a candidate is taken for a name."""
+MOST_RIGHT = 4.0
+ACTION = 1.5
+LEAST_LOSS, NEVER_LOSS = -2.5, -5.0
+COLONS = ":\uff1a"
+LITTLE = 1.5
+"""The weight up to which what stands before a candidate says little."""
+
+FIRSTS = "".join(sorted({*SURNAME_WEIGHT, *(word[0] for word in COMPOUND)}))
+NO_GIVEN = "".join(sorted(NEVER))
+CANDIDATE = re.compile(
+    f"[{FIRSTS}](?:(?<=[{''.join(LEFT_SIZES)}].)|(?<![{HAN}\\d_a-zA-Z].))(?![{NO_GIVEN}])(?=[{HAN}])"
+)
+RUN = re.compile(f"[{HAN}]{{1,4}}")
+NOTE = r"[(\uff08][^)\uff09\n]{1,16}[)\uff09]"
+NEXT = re.compile(
+    rf"(?:[ ]?(?:{any_of(TITLES)}))?(?:{NOTE})?[ ]?"
+    rf"(?:[\u3001/;\uff1b,\uff0c]|{any_of(cue_words('and_words'))})[ ]?"
+)
+IN_SURE_LIST = 7.0
+"""The weight of a place in a list of names that a heading announced."""
+SURE_NEXT = frozenset("\u3001/;\uff1b" + "".join(cue_words("and_words")))
+
+
+def best_at(text: str, start: int, left: Beside) -> int:
+    """Where the likeliest name that begins at the place ends, 0 when none weighs enough."""
+    run_found = RUN.match(text, start)
+    if not run_found:
+        return 0
+    run = run_found[0]
+    if not left.is_free and left.weight < ROLE_END and LOOKALIKES.covers(text, start):
+        return 0
+    best, best_end = ENOUGH, 0
+    if not left.is_free and text[start - 1 : start + 1] in COMMON:
+        best += 2.5
+    is_line = start == 0 or text[start - 1] in "\n\u3010"
+    for size in (2, 1):
+        surname = run[:size]
+        if surname not in (COMPOUND if size == 2 else SURNAME_WEIGHT):
+            continue
+        for count in (2, 1):
+            given = run[size : size + count]
+            if len(given) < count or not is_given(given):
+                continue
+            weight = raw_weight(surname, given) + left.weight
+            if weight + MOST_RIGHT < best:
+                continue
+            end = start + size + count
+            right = right_of(text, end, is_line)
+            weight += right.weight
+            if right.weight == ACTION and left.weight >= LEAD:
+                weight += 0.5
+            if size == 1 and SURNAME_WEIGHT[surname] < 0 and HAN_AT.match(text[end : end + 1] or " "):
+                weight -= 2.0 if given[0] in FREQUENT or raw_weight("", given) < 2 else 0.0
+            if weight < best or (weight == best and best_end):
+                continue
+            loss = word_weight(text, start, size, end)
+            # After a comma and before sex or age even a word is a name.
+            is_sure = (
+                right.weight == MOST_RIGHT and text[end] not in COLONS and SURNAME_WEIGHT.get(surname, 0) >= 0
+            )
+            weight += max(loss, LEAST_LOSS) if is_sure and loss > NEVER_LOSS else loss
+            if weight >= best and HAN_AT.match(text[end : end + 1] or " "):
+                weight += crossing_weight(text, start + size, end)
+            if weight >= best and not CALLED_BY.longest(text, start + size):
+                best, best_end = weight, end
+    return best_end
+
+
+def is_hopeless(text: str, start: int, left: Beside) -> bool:
+    """Whether a candidate that little leads to begins as another word does, told at low cost."""
+    if not left.is_free and SURNAME_WEIGHT.get(text[start], 1.0) < 1.0:
+        return True
+    return text[start : start + 2] in KNOWN_PAIRS and not any(
+        right_of(text, end, False).weight == MOST_RIGHT
+        for end in (start + 2, start + 3)
+        if not HAN_AT.match(text[end : end + 1] or " ")
+    )
+
+
+def names_by_weight(text: str) -> Iterator[Span]:
+    """Names whose shape and surroundings together weigh enough."""
+    done = 0
+    may_be_free = not CITATION.search(text)
+    for found in CANDIDATE.finditer(text):
+        start = found.start()
+        if start < done:
+            continue
+        left = left_of(text, start)
+        if left.weight < 0 or (left.weight <= LITTLE and (not may_be_free or is_hopeless(text, start, left))):
+            continue
+        end = best_at(text, start, left)
+        in_list = IN_SURE_LIST if left.weight >= ROLE else ROLE
+        while end:
+            yield Span(start, end, "NAME")
+            done = end
+            # A list of names speaks for each of its members.
+            gap = NEXT.match(text, end)
+            if not gap:
+                break
+            start = gap.end()
+            is_sure = gap[0].rstrip()[-1] in SURE_NEXT
+            end = best_at(text, start, Beside(in_list if is_sure else 1.5, True))
+
+
+LIST_ITEM = f"[{FIRSTS}](?![{NO_GIVEN}])[{HAN}][{HAN}]?(?:[(\uff08][^)\uff09\n]{{1,12}}[)\uff09])?"
+LIST = re.compile(f"(?<![{HAN}\\d\u3001]){LIST_ITEM}(?:\u3001{LIST_ITEM})+")
+IN_LIST = re.compile(f"(?:^|\u3001)([{HAN}]{{2,4}})")
+MEAN_OF_LIST = 0.8
+
+
+def listed_names(text: str) -> Iterator[Span]:
+    """Names in a list all of whose members look like names."""
+    if "\u3001" not in text:
+        return
+    for found in LIST.finditer(text):
+        spans: list[Span] = []
+        total = 0.0
+        for item in IN_LIST.finditer(found[0]):
+            start, end = found.start() + item.start(1), found.start() + item.end(1)
+            if found.end() == end and end - start == 3 and HAN_AT.match(text[end : end + 1] or " "):
+                end = max((end - 1, end), key=lambda place: right_of(text, place, False).weight)
+            shape = raw_weight(text[start], text[start + 1 : end]) if text[start] in SURNAME_WEIGHT else -9.0
+            shape += word_weight(text, start, 1, end)
+            if shape < -1.0 or LOOKALIKES.longest(text, start):
+                break
+            total += shape
+            spans.append(Span(start, end, "NAME"))
+        else:
+            right = right_of(text, found.end(), False) if spans else Beside(-9.0, False)
+            if total >= MEAN_OF_LIST * len(spans) and (
+                right.is_free or spans[-1].end < found.end() or right.weight > 0
+            ):
+                yield from spans
+
+
+FAMILIAR = re.compile(
+    f"[{''.join(cue_words('familiar'))}]"
+    f"([{''.join(char for char in MOST_FREQUENT if char not in cue_words('not_familiar'))}])"
+)
+
+
+def familiar_names(text: str) -> Iterator[Span]:
+    """The surname in what acquaintances are called by: nothing else stands between two borders."""
+    for found in FAMILIAR.finditer(text):
+        left = left_of(text, found.start())
+        covered = LOOKALIKES.covers(text, found.start(1)) or LOOKALIKES.longest(text, found.start(1))
+        if left.weight >= 1.0 and right_of(text, found.end(), False).weight > 0 and not covered:
+            yield Span(found.start(1), found.end(), "NAME")
+
+
+def weighed_names(text: str) -> Iterator[Span]:
+    """Names that no single cue tells: by weight, in lists, of acquaintances and of other peoples."""
+    yield from names_by_weight(text)
+    yield from listed_names(text)
+    yield from familiar_names(text)
+    yield from foreign_names(text)
