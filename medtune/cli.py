@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ OTHER_COMMANDS = {
     "run": "a recipe: commands in order; `medtune run` alone runs the quickstart",
     "lineage": "the tree of what a directory was made from",
     "inspect": "statistics, samples and dropped rows of a prepared directory",
+    "preview": "the first rows of a pt or sft config, token by token, what is learnt in colour",
     "plan": "rows, steps, hours and memory of a pt or sft config, before anything loads",
     "catalog": "data sets, exams and models of the field: where they lie, who may use them",
 }
@@ -45,7 +47,7 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
-FLAGS_OF = {"run": "check", "lineage": "verify", "catalog": "", "inspect": "", "plan": ""}
+FLAGS_OF = {"run": "check", "lineage": "verify", "catalog": "", "inspect": "", "plan": "", "preview": ""}
 """The flag that a command knows besides help; the others know `replace`."""
 
 
@@ -116,7 +118,7 @@ def dispatch(arguments: Arguments) -> None:
         )
     elif "help" in flags:
         print(help_of(command))
-    elif len(files) > 1 and command != "inspect":
+    elif len(files) > 1 and command not in ("inspect", "preview"):
         raise UserError(f"{command} takes one file; given: {' '.join(files)}")
     elif strange := flags - {FLAGS_OF.get(command, "replace")}:
         raise UserError(f"{command} knows no --{min(strange)}; see medtune {command} --help")
@@ -128,6 +130,8 @@ def dispatch(arguments: Arguments) -> None:
         print_lineage(Path(files[0]), verify="verify" in flags)
     elif command == "inspect":
         print_records(files, overrides)
+    elif command == "preview":
+        print_preview(files, overrides)
     elif command == "plan":
         print_plan(Path(files[0]) if files else None, overrides)
     elif command == "catalog":
@@ -145,31 +149,6 @@ def usage() -> str:
 
 def help_of(command: str) -> str:
     """Every key of a command with type, default and meaning."""
-    if command == "run":
-        return (
-            "medtune run [RECIPE.yaml] [steps.NAME.KEY=VALUE …] [--check]\n\n"
-            "Checks every step, then runs them in order, each in a process of its own. What is made\n"
-            "already is skipped, what was interrupted resumes. A step whose settings changed is made anew;\n"
-            "its old result waits under .previous/ and returns with the old settings. --check ends after\n"
-            "the checks. Without a recipe, the quickstart runs."
-        )
-    if command == "lineage":
-        return (
-            "medtune lineage DIR [--verify]\n\n"
-            "Prints what DIR was made from. --verify compares every file with its recorded sha256."
-        )
-    if command == "inspect":
-        return (
-            "medtune inspect DIR [N]\n\n"
-            "Prints what is known of a prepared directory, N records of each split (3 unless told) and the\n"
-            "reasons why rows were dropped. A single file of records will do."
-        )
-    if command == "catalog":
-        return (
-            "medtune catalog [NAME] [--kind dataset|exam|model] [--language zh] [--commercial yes]\n\n"
-            "Prints a table of what the field works with, or all that is known of one and what to run.\n"
-            "A name stands wherever a source does: medtune prepare source=catalog:NAME out=DIR"
-        )
     from medtune.reference import describe
 
     return describe(command)
@@ -240,18 +219,34 @@ def print_records(words: Sequence[str], overrides: Sequence[str]) -> None:
         raise UserError("inspect wants a directory or file, and how many samples: medtune inspect DIR [N]")
     from medtune.data.inspect import Screen, inspect_lines
 
+    screen = Screen(min(get_terminal_size((100, 24)).columns, 120), has_colours=has_colours())
+    for line in inspect_lines(Path(words[0]), num_samples=int(number), screen=screen):
+        print(line)
+
+
+def has_colours() -> bool:
+    """Whether what is printed may be coloured."""
     is_terminal = sys.stdout.isatty()
     if is_terminal and sys.platform == "win32":
         os.system("")  # older consoles understand colours from here on
-    screen = Screen(min(get_terminal_size((100, 24)).columns, 120), has_colours=is_terminal)
-    for line in inspect_lines(Path(words[0]), num_samples=int(number), screen=screen):
+    return is_terminal
+
+
+def print_preview(words: Sequence[str], overrides: Sequence[str]) -> None:
+    """Nothing; the first rows of a run on the screen, and as a page where `html=FILE` asks for one."""
+    number = words[-1] if words and words[-1].isascii() and words[-1].isdigit() else ""
+    files = words[:-1] if number else words
+    if len(files) > 1 or number == "0":
+        raise UserError("preview wants a config and how many rows: medtune preview CONFIG.yaml [N]")
+    preview_lines = vars(import_module("medtune.train.preview"))["preview_lines"]  # by name: it is heavy
+    path = Path(files[0]) if files else None
+    for line in preview_lines(path, overrides, number=int(number or "3"), has_colours=has_colours()):
         print(line)
 
 
 def print_plan(path: Path | None, overrides: Sequence[str]) -> None:
     """Nothing; what a run would do and take, on the screen."""
-    from medtune.train.plan import plan_lines
-
+    plan_lines = vars(import_module("medtune.train.plan"))["plan_lines"]  # by name: it is heavy
     for line in plan_lines(path, overrides):
         print(line)
 

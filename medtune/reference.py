@@ -22,6 +22,38 @@ TYPES = {
 }
 
 
+OTHER_HELP = {
+    "run": (
+        "medtune run [RECIPE.yaml] [steps.NAME.KEY=VALUE …] [--check]\n\n"
+        "Checks every step, then runs them in order, each in a process of its own. What is made\n"
+        "already is skipped, what was interrupted resumes. A step whose settings changed is made anew;\n"
+        "its old result waits under .previous/ and returns with the old settings. --check ends after\n"
+        "the checks. Without a recipe, the quickstart runs."
+    ),
+    "lineage": (
+        "medtune lineage DIR [--verify]\n\n"
+        "Prints what DIR was made from. --verify compares every file with its recorded sha256."
+    ),
+    "inspect": (
+        "medtune inspect DIR [N]\n\n"
+        "Prints what is known of a prepared directory, N records of each split (3 unless told) and the\n"
+        "reasons why rows were dropped. A single file of records will do."
+    ),
+    "catalog": (
+        "medtune catalog [NAME] [--kind dataset|exam|model] [--language zh] [--commercial yes]\n\n"
+        "Prints a table of what the field works with, or all that is known of one and what to run.\n"
+        "A name stands wherever a source does: medtune prepare source=catalog:NAME out=DIR"
+    ),
+    "preview": (
+        "medtune preview CONFIG.yaml [N] [KEY=VALUE …] [html=FILE]\n\n"
+        "Prints the first N rows (3 unless told) that a pt or sft config trains on, with only the tokenizer\n"
+        "loaded: what is learnt in colour, ids, counts, and warnings where nothing would be learnt or an\n"
+        "answer would not end. html=FILE writes a web page with every id too."
+    ),
+}
+"""The help of commands that make nothing and have no keys of their own."""
+
+
 class Key(NamedTuple):
     """One key of a config."""
 
@@ -86,6 +118,8 @@ def show_type(annotation: object) -> str:
 
 def describe(command: str) -> str:
     """The help page of a command for the terminal."""
+    if command in OTHER_HELP:
+        return OTHER_HELP[command]
     config = PlanConfig if command == "plan" else config_of(command)
     summary = COMMANDS[command].summary if command in COMMANDS else "prints, makes nothing"
     lines = [

@@ -7,6 +7,7 @@ old settings.
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -60,6 +61,7 @@ def run_recipe(recipe: Recipe) -> Iterator[Event]:
     """
     workers = _workers()
     waiting, running, made = list(recipe.steps), list[Job](), set[str]()
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         while waiting or running:
             for step in [step for step in waiting if step.needs <= made][: recipe.jobs - len(running)]:
@@ -79,6 +81,13 @@ def run_recipe(recipe: Recipe) -> Iterator[Event]:
     finally:
         for job in running:
             job.process.terminate()
+        for job in running:
+            job.process.join()  # training saves what it has
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, _: object) -> None:
+    raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
 
 def _event(

@@ -20,10 +20,12 @@ from medtune.lexicon import read_table
 from medtune.listing import KEYS
 from medtune.recipe import read_recipe
 from medtune.reference import reference_page
+from medtune.train.plan_config import read_plan
 
 ROOT = Path(__file__).parents[1]
 DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split")
-HOW_TO = (*DATA, "choose", "train", "merge", "predict-evaluate", "compare", "recipes", "artifacts")
+TRAIN = ("train", "preview", "length", "plan", "resume", "many-gpus", "merge")
+HOW_TO = (*DATA, "choose", *TRAIN, "predict-evaluate", "compare", "recipes", "artifacts")
 """In reading order: each page may use what the pages before it made."""
 BOOKS = {
     "readme": ["README.md"],
@@ -149,6 +151,10 @@ class Reader:
 
     def check(self, page: str, command: str, files: list[str], overrides: list[str]) -> None:
         """The settings are valid, and what they read is there by now."""
+        if command in ("plan", "preview"):
+            words = [word for word in overrides if not word.startswith("html=")]
+            read_plan(self.home / files[0] if files else None, words)
+            return
         config = load(config_of(command), self.home / files[0] if files else None, overrides)
         for field, source in find_inputs(config):
             there = (

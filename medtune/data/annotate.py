@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple, TypeVar
 
 from medtune.lexicon import read_table
@@ -10,13 +10,15 @@ from medtune.records import Dialogue, Document, Message, Meta, Preference, Quest
 from medtune.scorers.risk import Risk, judge_risk
 from medtune.scorers.risk_rules import Level, Meaning, read_rules
 from medtune.scorers.specialty import MAX_CHARS, Word, decide_specialty, read_words
-from medtune.scorers.words import Hit, Reader, Reading, encode
+from medtune.scorers.words import Hit, Reader, Reading, any_sign, encode
 
 MAX_CLAUSE = 90
 """So many bytes before a disease are searched for what denies it."""
 
+DIGIT = re.compile("[0-9]")
+
 Style = Literal["standard", "colloquial"]
-AnyRecord = TypeVar("AnyRecord", Document, Dialogue, Preference, Question)
+AnyRecord = TypeVar("AnyRecord", bound=Document | Dialogue | Preference | Question)
 
 
 class Annotation(NamedTuple):
@@ -43,9 +45,9 @@ class Wording(NamedTuple):
 
     cues: dict[str, Cue]
     age: re.Pattern[str]
-    age_needs: frozenset[str]
+    age_needs: re.Pattern[str]
     duration: re.Pattern[str]
-    duration_needs: frozenset[str]
+    duration_needs: re.Pattern[str]
     clause: re.Pattern[str]
     hedge: re.Pattern[str]
     """What makes a disease of the same clause denied, feared or another's; for the encoded text."""
@@ -79,10 +81,31 @@ def annotate(record: AnyRecord) -> AnyRecord:
         if not isinstance(record, Question):
             if complexity is None:
                 complexity = _complexity(text, reading, danger, num_turns=num_turns)[0]
-            style = style or _style(text, reading.cues)[0]
-    told = {"specialty": specialty, "risk": risk, "complexity": complexity, "style": style}
-    # Checking a small new row costs less than pydantic's copy of the old one.
-    return record.model_copy(update={"meta": Meta.model_validate(meta.__dict__ | told)})
+            style = style or _style(text, reading.cues)
+    told = _told(meta.source, meta.license, meta.deidentified, specialty, risk, complexity, style)
+    return record.model_copy(update={"meta": told})
+
+
+@lru_cache(maxsize=1 << 12)
+def _told(
+    source: str,
+    license: str,
+    deidentified: bool,
+    specialty: str | None,
+    risk: Level | None,
+    complexity: int | None,
+    style: Style | None,
+) -> Meta:
+    """Metadata is never changed, and most rows share theirs with many others."""
+    return Meta(
+        source=source,
+        license=license,
+        specialty=specialty,
+        risk=risk,
+        complexity=complexity,
+        style=style,
+        deidentified=deidentified,
+    )
 
 
 def explain(text: str, answer: str = "", *, num_turns: int = 1) -> Annotation:
@@ -91,7 +114,8 @@ def explain(text: str, answer: str = "", *, num_turns: int = 1) -> Annotation:
     reading = _reader().read(text)
     specialty, risk = decide_specialty(text, reading.terms, answer=answer), judge_risk(text, reading)
     complexity, contents = _complexity(text, reading, risk, num_turns=num_turns)
-    style, spoken = _style(text, reading.cues)
+    style = _style(text, reading.cues)
+    spoken = tuple(dict.fromkeys(cue.text for *_, cue in reading.cues if cue.spoken))
     evidence = {
         "specialty": specialty.evidence,
         "risk": (risk.rule, *risk.evidence) if risk.rule else (),
@@ -155,15 +179,14 @@ def _complexity(question: str, reading: Found, risk: Risk, *, num_turns: int) ->
         return 3, several
     if len(drugs) > 1:
         return 3, tuple(drugs)
-    chars = frozenset(question)
-    if len(labs) > 1 or (labs and (diseases or drugs) and not chars.isdisjoint("0123456789")):
+    if len(labs) > 1 or (labs and (diseases or drugs) and DIGIT.search(question)):
         return 3, (*labs, *diseases, *drugs)
     contexts.pop("together", None)
     counted = [*problems, *drugs, *labs, *contexts]
     if len(counted) < rule["many"]:
-        if not chars.isdisjoint(wording.age_needs) and wording.age.search(question):
+        if wording.age_needs.search(question) and wording.age.search(question):
             counted.append("age")
-        if not chars.isdisjoint(wording.duration_needs) and wording.duration.search(question):
+        if wording.duration_needs.search(question) and wording.duration.search(question):
             counted.append("duration")
     is_report = len(counted) >= rule["many"] or len(wording.clause.findall(question)) >= rule["clauses"]
     return 2 if is_report else 1, tuple(counted)
@@ -181,16 +204,12 @@ def _distinct(diseases: dict[str, int], code: str) -> list[str]:
     return kept
 
 
-def _style(question: str, cues: Sequence[Hit[Cue]]) -> tuple[Style, tuple[str, ...]]:
-    """Whether a question is worded as people talk, and the words that say so."""
+def _style(question: str, cues: Sequence[Hit[Cue]]) -> Style:
+    """Whether a question is worded as people talk."""
     rule = _wording().style
-    spoken = [cue for _, _, cue in cues if cue.spoken]
     needed = rule["min_weight"] + max(len(question) - rule["free_chars"], 0) / rule["chars"]
-    weight = sum(cue.spoken for cue in spoken)
-    return (
-        "colloquial" if weight >= needed else "standard",
-        tuple(dict.fromkeys(cue.text for cue in spoken)),
-    )
+    weight = sum([cue.spoken for _, _, cue in cues])
+    return "colloquial" if weight >= needed else "standard"
 
 
 @cache
@@ -216,9 +235,9 @@ def _wording() -> Wording:
     return Wording(
         cues,
         re.compile(content["age"]),
-        frozenset(content["age_needs"]),
+        any_sign(content["age_needs"]),
         re.compile(content["duration"]),
-        frozenset(content["duration_needs"]),
+        any_sign(content["duration_needs"]),
         re.compile(f"[{re.escape(content['clause'])}]"),
         re.compile(f"(?:{hedges})(?:(?!{ends}).)*\\Z", re.DOTALL),
         frozenset(content["classes"].split()),

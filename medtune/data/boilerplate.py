@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from hashlib import blake2b
+from itertools import islice
 from math import ceil
 
 import numpy as np
@@ -24,7 +25,8 @@ SHORT = 1
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """An odd number that keeps the hash of a pair apart from that of its parts in the other order."""
 
-STOP = re.compile("[\u3002\uff01\uff1f!?\n]+|(?<=[\u4e00-\u9fff])\\.+")
+STOP = re.compile("[\u3002\uff01\uff1f!?\n]+|\\.+(?=[\u4e00-\u9fff])")
+"""The end of a sentence in a text that is turned round: only its last sentences are looked for."""
 
 
 def starts_of(text: str) -> list[int]:
@@ -34,8 +36,9 @@ def starts_of(text: str) -> list[int]:
     if "</think>" in text:
         thought = len(text) - len(text.rpartition("</think>")[2].lstrip())
         start = min(thought, end)
-    stops = [stop.end() for stop in STOP.finditer(text, start, end)]
-    return stops[: -NUM_TAILS - 1 : -1]
+    length = len(text)
+    stops = STOP.finditer(text[::-1], length - end, length - start)
+    return [length - stop.start() for stop in islice(stops, NUM_TAILS)]
 
 
 def hash_of(sentence: str) -> int:
@@ -43,9 +46,8 @@ def hash_of(sentence: str) -> int:
     told = bare(sentence)
     if len(told) < MIN_CHARS:
         return SHORT
-    return max(
-        SHORT + 1, int.from_bytes(blake2b(told.encode(errors="replace"), digest_size=8).digest(), "big")
-    )
+    key = int.from_bytes(blake2b(told.encode(errors="replace"), digest_size=8).digest(), "big")
+    return key if key > SHORT else SHORT + 1
 
 
 def answer_of(record: Record) -> str:

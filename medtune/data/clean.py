@@ -8,7 +8,7 @@ from medtune.data.config import Clean
 from medtune.lexicon import read_words
 from medtune.records import Dialogue, Document, Preference, Question, Record
 from medtune.scorers.overlap import bare
-from medtune.scorers.relevance import relevance
+from medtune.scorers.relevance import low_relevance
 from medtune.scorers.thinking import TAG, split_thinking
 from medtune.scorers.wording import find_cut_end, find_words, han_share, repeated_share
 
@@ -24,7 +24,20 @@ MAX_PLACEHOLDER_CHARS = 12
 MAX_ADDED_CHARS = 2
 """What an answer may add to its question and still be nothing but its question."""
 
-Rule = Callable[[Record, Clean], str | None]
+
+class Spoken(NamedTuple):
+    """A record with its texts, taken out once for all rules."""
+
+    record: Record
+    texts: list[str]
+    """Every text that a reader would see, instructions to the system apart."""
+    asked: list[str]
+    """What the user of a talk says."""
+    answers: list[str]
+    """What a model would learn to say: of a preference the better answer."""
+
+
+Rule = Callable[[Spoken, Clean], str | None]
 """What is wrong with a record, in words or `""`, or None when nothing is."""
 
 
@@ -35,29 +48,27 @@ class Fault(NamedTuple):
     detail: str
 
 
-def texts_of(record: Record) -> Iterator[str]:
-    """Every text of a record that a reader would see, instructions to the system apart."""
+def spoken_of(record: Record) -> Spoken:
+    """The record's texts."""
     match record:
         case Dialogue():
-            yield from (turn.content for turn in record.messages if turn.role != "system")
+            texts, asked, answers = list[str](), list[str](), list[str]()
+            for turn in record.messages:
+                role, text = turn.role, turn.content
+                if role != "system":
+                    texts.append(text)
+                if role == "user":
+                    asked.append(text)
+                elif role == "assistant":
+                    answers.append(text)
+            return Spoken(record, texts, asked, answers)
         case Preference():
-            yield from (turn.content for turn in record.prompt if turn.role != "system")
-            yield from (record.chosen, record.rejected)
+            texts = [turn.content for turn in record.prompt if turn.role != "system"]
+            return Spoken(record, [*texts, record.chosen, record.rejected], [], [record.chosen])
         case Document():
-            yield record.text
+            return Spoken(record, [record.text], [], [])
         case Question():
-            yield record.stem
-
-
-def answers_of(record: Record) -> Iterator[str]:
-    """What a model would learn to say: of a preference the better answer."""
-    match record:
-        case Dialogue():
-            yield from (turn.content for turn in record.messages if turn.role == "assistant")
-        case Preference():
-            yield record.chosen
-        case _:
-            return
+            return Spoken(record, [record.stem], [], [])
 
 
 def pairs_of(record: Record) -> Iterator[tuple[str, str]]:
@@ -69,51 +80,48 @@ def pairs_of(record: Record) -> Iterator[tuple[str, str]]:
                 yield one.content, other.content
 
 
-def find_empty(record: Record, clean: Clean) -> str | None:
+def find_empty(said: Spoken, clean: Clean) -> str | None:
     """Some text is empty. Of an exam item the stem: a benchmark stays whole."""
-    return "" if any(not text for text in texts_of(record)) else None
+    return None if all(said.texts) else ""
 
 
-def find_placeholder(record: Record, clean: Clean) -> str | None:
+def find_placeholder(said: Spoken, clean: Clean) -> str | None:
     """An answer is a word that stands for none."""
-    answers = [*answers_of(record), *([record.rejected] if isinstance(record, Preference) else [])]
+    answers = said.answers
+    if isinstance(said.record, Preference):
+        answers = [*answers, said.record.rejected]
     for text in answers:
         if len(text) < MAX_PLACEHOLDER_CHARS and {text.lower(), bare(text)} & read_words("placeholders"):
             return text
     return None
 
 
-def find_short(record: Record, clean: Clean) -> str | None:
+def find_short(said: Spoken, clean: Clean) -> str | None:
     """Some text has fewer than min_chars characters.
 
     Exam items are exempt, and answers where the question asks for a name, a number or yes or no.
     """
-    if isinstance(record, Question):
+    if min(map(len, said.texts), default=clean.min_chars) >= clean.min_chars:
         return None
-    if all(len(text) >= clean.min_chars for text in texts_of(record)):
+    if isinstance(said.record, Question):
         return None
-    asked = (
-        [turn.content for turn in record.messages if turn.role == "user"]
-        if isinstance(record, Dialogue)
-        else []
-    )
-    if any(word in text for text in asked for word in read_words("asks_fact")):
-        asked_short = [text for text in asked if len(text) < clean.min_chars]
+    if any(word in text for text in said.asked for word in read_words("asks_fact")):
+        asked_short = [text for text in said.asked if len(text) < clean.min_chars]
         return asked_short[0] if asked_short else None
-    return next(text for text in texts_of(record) if len(text) < clean.min_chars)
+    return next(text for text in said.texts if len(text) < clean.min_chars)
 
 
-def find_long(record: Record, clean: Clean) -> str | None:
+def find_long(said: Spoken, clean: Clean) -> str | None:
     """Some text has more than max_chars characters. Exam items are exempt."""
-    if isinstance(record, Question):
+    length = max(map(len, said.texts), default=0)
+    if length <= clean.max_chars or isinstance(said.record, Question):
         return None
-    length = max(map(len, texts_of(record)), default=0)
-    return f"{length} characters" if length > clean.max_chars else None
+    return f"{length} characters"
 
 
-def find_echo(record: Record, clean: Clean) -> str | None:
+def find_echo(said: Spoken, clean: Clean) -> str | None:
     """An answer is its question again, or its question and hardly more."""
-    for question, answer in pairs_of(record):
+    for question, answer in pairs_of(said.record):
         if len(question) < 4 or not 0.6 * len(question) <= len(answer) <= 1.5 * len(question) + 8:
             continue
         asked, told = bare(question), bare(answer)
@@ -122,11 +130,13 @@ def find_echo(record: Record, clean: Clean) -> str | None:
     return None
 
 
-def find_odd_turns(record: Record, clean: Clean) -> str | None:
+def find_odd_turns(said: Spoken, clean: Clean) -> str | None:
     """Turns are not in the order of a talk: user, then assistant or tool call and tool, then user."""
-    if not isinstance(record, Dialogue):
+    if not isinstance(said.record, Dialogue):
         return None
-    roles = [turn.role for turn in record.messages]
+    roles = [turn.role for turn in said.record.messages]
+    if roles == ["user", "assistant"]:  # most are
+        return None
     spoken = roles[1:] if roles and roles[0] == "system" else roles
     if not spoken or spoken[0] != "user":
         return f"begins with {spoken[0] if spoken else 'nothing'}"
@@ -136,17 +146,19 @@ def find_odd_turns(record: Record, clean: Clean) -> str | None:
     return "ends with tool" if spoken[-1] == "tool" else None
 
 
-def find_broken_thinking(record: Record, clean: Clean) -> str | None:
+def find_broken_thinking(said: Spoken, clean: Clean) -> str | None:
     """Reasoning is not one whole block in front of an answer. No reasoning at all is no fault."""
-    for answer in answers_of(record):
-        if "hink" in answer.lower() and (detail := _judge_thinking(answer)):
+    for answer in said.answers:
+        if ("hink" in answer or "HINK" in answer or "hink" in answer.lower()) and (
+            detail := _judge_thinking(answer)
+        ):
             return detail
+    record = said.record
     if isinstance(record, Dialogue | Preference):
         turns = record.messages if isinstance(record, Dialogue) else record.prompt
-        if any(
-            turn.role == "user" and "hink>" in turn.content and TAG.search(turn.content) for turn in turns
-        ):
-            return "reasoning in the user's turn"
+        for turn in turns:
+            if turn.role == "user" and "hink>" in turn.content and TAG.search(turn.content):
+                return "reasoning in the user's turn"
     return None
 
 
@@ -164,55 +176,60 @@ def _judge_thinking(answer: str) -> str | None:
     return None if answer[tags[1].end() :].strip() else "no answer after the reasoning"
 
 
-def find_repetition(record: Record, clean: Clean) -> str | None:
+def find_repetition(said: Spoken, clean: Clean) -> str | None:
     """An answer or document is made of its own phrases, over and over."""
-    texts = [record.text] if isinstance(record, Document) else answers_of(record)
-    for text in texts:
+    for text in said.texts if isinstance(said.record, Document) else said.answers:
         if (share := repeated_share(text)) > clean.max_repetition:
             return f"{share:.0%} said before"
     return None
 
 
-def find_advertisement(record: Record, clean: Clean) -> str | None:
+def find_advertisement(said: Spoken, clean: Clean) -> str | None:
     """An answer advertises, or asks to be called or written to."""
-    return next((found for text in answers_of(record) if (found := find_words(text).advertisement)), None)
+    for text in said.answers:
+        if found := find_words(text).advertisement:
+            return found
+    return None
 
 
-def find_turned_words(record: Record, clean: Clean) -> str | None:
+def find_turned_words(said: Spoken, clean: Clean) -> str | None:
     """An answer holds words that a machine has put for others so that the meaning is lost or turned round."""
-    return next((found for text in answers_of(record) if (found := find_words(text).turned)), None)
+    for text in said.answers:
+        if found := find_words(text).turned:
+            return found
+    return None
 
 
-def find_truncation(record: Record, clean: Clean) -> str | None:
+def find_truncation(said: Spoken, clean: Clean) -> str | None:
     """An answer stops in the middle of a sentence."""
-    return next((found for text in answers_of(record) if (found := find_cut_end(text))), None)
+    for text in said.answers:
+        if found := find_cut_end(text):
+            return found
+    return None
 
 
-def find_other_language(record: Record, clean: Clean) -> str | None:
+def find_other_language(said: Spoken, clean: Clean) -> str | None:
     """Too few of the letters are Chinese. Exam items are exempt."""
-    if isinstance(record, Question):
+    if isinstance(said.record, Question):
         return None
-    share = han_share("".join(texts_of(record)))
+    share = han_share("".join(said.texts))
     return f"{share:.0%} Chinese" if share < clean.min_han else None
 
 
-def find_mismatch(record: Record, clean: Clean) -> str | None:
+def find_mismatch(said: Spoken, clean: Clean) -> str | None:
     """The answer is about another matter, or for other people, than the question."""
-    if not isinstance(record, Dialogue) or not clean.min_relevance:
+    if not said.answers or not clean.min_relevance or not isinstance(said.record, Dialogue):
         return None
-    asked = " ".join(turn.content for turn in record.messages if turn.role == "user")
-    answers = [turn.content for turn in record.messages if turn.role == "assistant"]
-    told = " ".join(split_thinking(text).answer if "hink" in text else text for text in answers)
-    if not answers or (value := relevance(asked, told)) >= clean.min_relevance:
-        return None
-    return f"relevance {value:.3f}"
+    told = " ".join([split_thinking(text).answer if "hink" in text else text for text in said.answers])
+    value = low_relevance(" ".join(said.asked), told, least=clean.min_relevance)
+    return None if value is None else f"relevance {value:.3f}"
 
 
-def find_equal_answers(record: Record, clean: Clean) -> str | None:
+def find_equal_answers(said: Spoken, clean: Clean) -> str | None:
     """The better and the worse answer are the same."""
-    if not isinstance(record, Preference):
+    if not isinstance(said.record, Preference):
         return None
-    return "" if bare(record.chosen) == bare(record.rejected) else None
+    return "" if bare(said.record.chosen) == bare(said.record.rejected) else None
 
 
 def find_notice(record: Record) -> str | None:
@@ -248,7 +265,8 @@ RULES: dict[str, Rule] = {
 
 def find_fault(record: Record, clean: Clean) -> Fault | None:
     """The first rule that the record breaks, and how."""
+    said, skip = spoken_of(record), clean.skip
     for name, rule in RULES.items():
-        if name not in clean.skip and (detail := rule(record, clean)) is not None:
+        if name not in skip and (detail := rule(said, clean)) is not None:
             return Fault(name, detail)
     return None

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -66,17 +67,16 @@ def texts_of(record: AnyRecord) -> Texts:
     """
     match record:
         case Dialogue():
-            turns = [(turn.role, bare(turn.content)) for turn in record.messages]
-            first = next((place for place, (role, _) in enumerate(turns) if role == "user"), None)
-            asked = turns[first][1] if first is not None else ""
-            told = "".join(
-                text for place, (role, text) in enumerate(turns) if role != "system" and place != first
-            )
-            # a turn without letters, such as `?`, is told by its signs
-            parts = [
-                f"{role}:{text or turn.content}"
-                for (role, text), turn in zip(turns, record.messages, strict=True)
-            ]
+            asked, rest, parts = None, list[str](), list[str]()
+            for turn in record.messages:
+                role, text = turn.role, bare(turn.content)
+                # a turn without letters, such as `?`, is told by its signs
+                parts.append(f"{role}:{text or turn.content}")
+                if role == "user" and asked is None:
+                    asked = text
+                elif role != "system":
+                    rest.append(text)
+            asked, told = asked or "", "".join(rest)
         case Preference():
             turns = [bare(turn.content) for turn in record.prompt]
             asked, told = turns[-1], bare(record.chosen + record.rejected)
@@ -105,10 +105,15 @@ def near_key(record: AnyRecord) -> int:
     Exam items repeat another only with the same options and the same right answer.
     """
     if not isinstance(record, Question):
-        return short_hash(record.kind.encode())
+        return _kind_hash(record.kind)
     texts = {letter: bare(text) or text for letter, text in record.options.items()}
     right = sorted(texts[letter] for letter in record.answer)
     return short_hash("\0".join([*sorted(texts.values()), "", *right]).encode())
+
+
+@cache
+def _kind_hash(kind: str) -> int:
+    return short_hash(kind.encode())
 
 
 def part_of(record: AnyRecord, bound: Part | None) -> int:

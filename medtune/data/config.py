@@ -39,13 +39,13 @@ class Source(Config):
     part: Part | None = None
     """Where all records of this source go, whatever their hash says, such as `red_team` for prompts that
     must never be trained on. Records of other sources that ask the same go with them."""
-    weight: float | None = Field(None, gt=0)
+    weight: float | None = Field(default=None, gt=0)
     """Share of this source in what is kept, relative to the other weights; no row is ever taken twice."""
     max_samples: PositiveInt | None = None
     """Most records kept of this source, chosen by the hash of their content."""
     license: str = ""
     """Licence of rows that name none."""
-    sha1: str = Field("", pattern="^([0-9a-f]{40})?$")
+    sha1: str = Field(default="", pattern="^([0-9a-f]{40})?$")
     """What the file's SHA-1 must be; another file is refused."""
 
 
@@ -54,17 +54,17 @@ class Clean(Config):
 
     skip: tuple[str, ...] = ()
     """Names of rules to leave out, as they stand in the funnel."""
-    min_chars: int = Field(2, ge=1)
+    min_chars: int = Field(default=2, ge=1)
     """Shortest question, answer or document in characters."""
-    max_chars: int = Field(8000, ge=2)
+    max_chars: int = Field(default=8000, ge=2)
     """Longest question, answer or document in characters."""
-    min_han: float = Field(0.1, ge=0, le=1)
+    min_han: float = Field(default=0.1, ge=0, le=1)
     """Smallest share of Chinese characters among the letters of a record; 0 lets every language in."""
-    max_repetition: float = Field(0.5, ge=0, le=1)
+    max_repetition: float = Field(default=0.5, ge=0, le=1)
     """Largest share of an answer that its own repeated phrases may make up."""
-    min_relevance: float = Field(0.015, ge=0, le=1)
+    min_relevance: float = Field(default=0.015, ge=0, le=1)
     """Answers that have less to do with their question are dropped; 0 keeps them."""
-    boilerplate_share: float = Field(0.002, gt=0, le=1)
+    boilerplate_share: float = Field(default=0.002, gt=0, le=1)
     """Share of the answers that must end in the same words before these count as boilerplate and are cut
     off. Advice to see a doctor is never cut."""
     boilerplate_count: PositiveInt = 10
@@ -74,11 +74,11 @@ class Clean(Config):
 class Dedup(Config):
     """What counts as the same record."""
 
-    near: float | None = Field(0.9, gt=0.3, le=1)
+    near: float | None = Field(default=0.9, gt=0.3, le=1)
     """Jaccard similarity of character 3-grams from which a record repeats another; null: exact ones only."""
     on: Literal["pair", "question", "answer"] = "pair"
     """What is compared of a dialogue: question with answer, or one of them."""
-    group: float = Field(0.7, gt=0.3, le=1)
+    group: float = Field(default=0.7, gt=0.3, le=1)
     """Similarity from which two questions must stand on the same side of a split."""
 
 
@@ -121,10 +121,10 @@ class PrepareConfig(CommandConfig):
     """Add specialty, risk, complexity and style where a record has none."""
     dedup: Dedup = Dedup()
     """What counts as the same record."""
-    valid: float = Field(0.1, ge=0)
+    valid: float = Field(default=0.1, ge=0)
     """Share, or from 1 on number, of the records that goes to `valid.jsonl`. Exam items that name their
     split keep it."""
-    test: float = Field(0.1, ge=0)
+    test: float = Field(default=0.1, ge=0)
     """Share, or from 1 on number, of the records that goes to `test.jsonl`."""
     stratify: Literal["specialty", "risk", "complexity", "style", "source", "license"] | None = None
     """Metadata whose values are to be spread alike over the parts."""
@@ -132,7 +132,7 @@ class PrepareConfig(CommandConfig):
     """Records for a gold set, in `gold.jsonl`."""
     red_team: Held = Held()
     """Records of the highest risk for a red-team set, in `red_team.jsonl`."""
-    max_dropped: float = Field(0.05, ge=0, le=1)
+    max_dropped: float = Field(default=0.05, ge=0, le=1)
     """Largest share of rows that may be dropped as damaged or unfit before the command fails. Duplicates do
     not count: what they say is kept."""
     seed: int = 42

@@ -30,7 +30,7 @@ def mend_answers(record: Record, clean: Clean) -> Mended:
     if not isinstance(record, Dialogue):
         return Mended(record, {})
     counts: dict[str, int] = {}
-    turns = tuple(_mend(turn, clean, counts) for turn in record.messages)
+    turns = tuple([_mend(turn, clean, counts) for turn in record.messages])
     if not counts:
         return Mended(record, counts)
     return Mended(record.model_copy(update={"id": dialogue_id(turns), "messages": turns}), counts)

@@ -28,7 +28,7 @@ TAGS = {
 UNUSED = ("query", "history", "system", "tools")
 """Columns that are not read when an entry names others and not them."""
 KNOWN_COLUMNS = {*ALPACA, *TALK, "images", "videos", "audios"}
-FORMATTINGS = ("alpaca", "sharegpt", "openai")
+LAYOUTS = ("alpaca", "sharegpt", "openai")
 
 
 def name_sources(values: Mapping[str, Any]) -> Values:
@@ -83,8 +83,8 @@ def _section(name: str, table: Values, path: Path) -> Values:
     if not isinstance(entry, dict):
         raise UserError(f"{place}: a {type(entry).__name__}; an object is wanted")
     formatting = entry.get("formatting", "alpaca")
-    if formatting not in FORMATTINGS:
-        raise UserError(f"{place}: formatting {formatting} is unknown; known: {', '.join(FORMATTINGS)}")
+    if formatting not in LAYOUTS:
+        raise UserError(f"{place}: formatting {formatting} is unknown; known: {', '.join(LAYOUTS)}")
     section = {
         "path": _address(entry, place, path.parent),
         "files": _files(entry),

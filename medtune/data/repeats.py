@@ -40,8 +40,8 @@ def check_answers(table: Table, ledger: Ledger) -> None:
     if len(wrong):
         one, other = exam[firsts[wrong[0]]], exam[wrong[0]]
         raise UserError(
-            f"{ledger.path_of(other['file'], other['line'])}: the same exam item stands at "
-            f"{ledger.path_of(one['file'], one['line'])} with another answer; mend the wrong one"
+            f"{ledger.path_of(int(other['file']), int(other['line']))}: the same exam item stands at "
+            f"{ledger.path_of(int(one['file']), int(one['line']))} with another answer; mend the wrong one"
         )
 
 

@@ -1,8 +1,38 @@
 """How a model is run for answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from medtune.config import Config, Input
+
+TemplateName = Literal["chatml", "qwen", "qwen3", "llama3", "glm4", "internlm2", "baichuan2", "plain"]
+"""The chat templates that ship in `templates/`, for models that have none."""
+
+
+class ThinkingRules(Config):
+    """How `<think>` blocks are rendered. The defaults do what the tokenizer's own template does.
+
+    Training writes the rules into the tokenizer that it saves, so that whatever runs the model follows them.
+    """
+
+    enable: bool | Literal["template", "by_answer"] = "template"
+    """Whether the model thinks: the template's `enable_thinking`. `template` leaves it alone. `by_answer`
+    trains answers with a think block as thinking and those without one as not thinking. false also takes
+    the think blocks out of the answers. `thinking: false` means the same as `thinking: {enable: false}`."""
+    history: Literal["template", "keep", "drop"] = "template"
+    """Think blocks of answers before the last question: as the template has it, all kept, or all left out."""
+    reasoning: Literal["learn", "mask", "drop"] = "learn"
+    """The think block of the answer that is trained: learnt, shown but not learnt, or left out."""
+    empty: Literal["learn", "mask", "drop"] = "learn"
+    """The empty think block that some templates write into an answer without one: likewise."""
+
+
+def _enable_means_rules(value: object) -> object:
+    return {"enable": value} if isinstance(value, bool | str) else value
+
+
+Thinking = Annotated[ThinkingRules, BeforeValidator(_enable_means_rules)]
 
 
 class Sampling(Config):
@@ -20,6 +50,9 @@ class Sampling(Config):
     """Seed of the draw."""
 
 
+Quantize = Literal["none", "nf4", "int8"]
+
+
 class HfEngine(Config):
     """A model in this process, through transformers, on CPU or GPU."""
 
@@ -29,8 +62,15 @@ class HfEngine(Config):
     """Model directory, or hub id with its revision."""
     adapter: Input | None = None
     """Adapter directory to lay over the model."""
+    template: TemplateName | None = None
+    """Chat template by family name, where the tokenizer has none; what `sft` made has one."""
+    thinking: Thinking | None = None
+    """How `<think>` blocks are rendered; unless told, as the model was trained."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights. float32 repeats across batch sizes; the others are smaller and faster."""
+    quantize: Quantize | Literal["as-trained"] = "as-trained"
+    """Number format of the layers' weights, by bitsandbytes: `nf4` in 4 bits, `int8`, or `none` of these.
+    `as-trained` takes the one that the adapter's base had in training, and none without an adapter."""
 
 
 class EngineRuntime(Config):

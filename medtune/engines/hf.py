@@ -1,118 +1,39 @@
 """A model in this process through transformers: answers and likelihoods in batches of similar length."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from peft import PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
 from torch.nn.functional import log_softmax
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils.logging import disable_progress_bar
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from medtune.config import Input
 from medtune.engines.base import Choices
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
+from medtune.engines.dress import dress
+from medtune.engines.loading import (
+    check_base,
+    lay_adapter,
+    load_model,
+    load_tokenizer,
+    quantization_of,
+    quiet_peft,
+    virtual_tokens,
+)
 from medtune.engines.render import decode, encode, prompt_text, render_prompt, stop_ids
 from medtune.errors import UserError
 from medtune.records import Completion, Likelihood, Message
 from medtune.scorers.thinking import split_thinking
 
 Ids = tuple[int, ...]
-UNLOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError)
-"""What the libraries raise on files that are damaged, of another shape, or not of their kind."""
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
-class Loadable(NamedTuple):
-    """What transformers' from_pretrained wants of a model: never remote code, never pickles."""
-
-    name: str
-    revision: str | None
-
-
-def locate(source: Input, *files: str) -> Loadable:
-    """Where to load from. A directory must hold one of `files`; the error says which is missing."""
-    if source.is_hub_id:
-        name, _, revision = source.partition("@")
-        return Loadable(name, revision or None)
-    folder = source.path
-    if not folder.is_dir():
-        raise UserError(f"{source}: no such model directory")
-    if files and not any(next(folder.glob(pattern), None) for pattern in files):
-        raise UserError(
-            f"{source}: holds none of {', '.join(files)}; "
-            "name a directory that holds a saved model and its tokenizer"
-        )
-    return Loadable(str(folder), None)
-
-
-def load_tokenizer(source: Input) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model or tokenizer directory, padding set up."""
-    name, revision = locate(source, "tokenizer.json", "tokenizer.model", "vocab.json")
-    disable_progress_bar()  # transformers' bars count files; ours count what a user waits for
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except UNLOADABLE as error:
-        raise UserError(f"{source}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+def open_tokenizer(config: HfEngine) -> PreTrainedTokenizerBase:
+    """The tokenizer that the answers are trained on: an adapter's own, where it was saved with one."""
+    adapter = config.adapter
+    has_own = adapter is not None and (adapter.path / "tokenizer.json").is_file()
+    tokenizer = load_tokenizer(adapter if adapter is not None and has_own else config.model)
+    if config.template or config.thinking:
+        dress(tokenizer, template=config.template, thinking=config.thinking)
     return tokenizer
-
-
-def load_model(source: Input, dtype: str) -> PreTrainedModel:
-    """The weights of a model directory or hub id, on CPU, in evaluation mode."""
-    name, revision = locate(source, *WEIGHTS)
-    locate(source, "config.json")
-    disable_progress_bar()
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-            name,
-            revision=revision,
-            dtype=torch_dtype(dtype),
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except UNLOADABLE as error:
-        raise UserError(f"{source}: cannot be loaded: {' '.join(str(error).split())}") from None
-    if report["missing_keys"]:
-        lost = min(report["missing_keys"])
-        raise UserError(f"{source}: lacks weights, such as {lost}; fetch or save the model again")
-    return model.eval()
-
-
-def torch_dtype(name: str) -> torch.dtype:
-    """The torch type of a config's dtype name."""
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-
-
-def lay_adapter(model: PreTrainedModel, adapter: Input) -> PeftModel:
-    """The model with a saved adapter over it."""
-    locate(adapter, "adapter_config.json")
-    name, revision = locate(adapter, "adapter_model.safetensors")
-    try:
-        laid = PeftModel.from_pretrained(model, name, revision=revision).eval()
-    except UNLOADABLE as error:
-        raise UserError(
-            f"{adapter}: does not fit this model; name its own base: {' '.join(str(error).split()):.300}"
-        ) from None
-    if not adapter.is_hub_id:
-        with safe_open(adapter.path / "adapter_model.safetensors", framework="pt") as saved:
-            strays = set(saved.keys()) ^ set(get_peft_model_state_dict(laid, save_embedding_layers=False))
-        if lost := sorted(name for name in strays if ".lora_" in name):  # PEFT passes them over
-            raise UserError(
-                f"{adapter}: does not fit this model, which has no place for {lost[0]}; name its own base"
-            )
-    return laid
 
 
 class HfInProcess:
@@ -125,17 +46,23 @@ class HfInProcess:
         self.device = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
         )
-        self.tokenizer = load_tokenizer(config.model)
-        model = load_model(config.model, config.dtype)
+        self.tokenizer = open_tokenizer(config)
+        if config.adapter:
+            check_base(config.adapter, config.model)
+        quantize = quantization_of(config.quantize, config.adapter)
+        model = load_model(config.model, config.dtype, quantize=quantize, device=self.device)
         # The model's own end tokens stop it too (GLM-4 ends with <|user|>). Its other settings, such as a
         # repetition penalty, would act on answers unasked: only `sampling` speaks.
         ends = model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
         model.generation_config = GenerationConfig()
         whole = lay_adapter(model, config.adapter) if config.adapter else model
-        self.model = whole.to(self.device)  # pyright: ignore[reportArgumentType]  # a wrapped method to pyright
+        if quantize == "none":  # a quantised one is there already
+            whole.to(self.device)  # pyright: ignore[reportArgumentType]  # a wrapped method to pyright
+        self.model = whole
         self.stops = list(dict.fromkeys([*stop_ids(self.tokenizer), *ends]))
-        self.context = int(model.config.max_position_embeddings)
+        self.num_virtual = virtual_tokens(whole)
+        self.context = int(model.config.max_position_embeddings) - self.num_virtual
 
     @torch.inference_mode()
     def generate(
@@ -149,21 +76,24 @@ class HfInProcess:
                     f"record {index + 1}: {len(ids)} prompt tokens and {sampling.max_new_tokens} new ones "
                     f"exceed the model's {self.context}; lower sampling.max_new_tokens or shorten the record"
                 )
-        for batch in self._batches([len(ids) + sampling.max_new_tokens for ids in rendered]):
+        lengths = [len(ids) + sampling.max_new_tokens for ids in rendered]
+        # Padding on the left would stand between a learnt prefix and the text, where training had none.
+        for batch in self._batches(lengths, is_equal=self.num_virtual > 0):
             inputs, attention = self._pad([rendered[index] for index in batch], left=True)
             torch.manual_seed(sampling.seed + batch[0])  # the same draw whatever was answered before
             is_greedy = sampling.temperature == 0
-            output = self.model.generate(  # pyright: ignore[reportCallIssue]
-                input_ids=inputs,
-                attention_mask=attention,
-                max_new_tokens=sampling.max_new_tokens,
-                do_sample=not is_greedy,
-                temperature=None if is_greedy else sampling.temperature,
-                top_p=None if is_greedy else sampling.top_p,
-                top_k=None if is_greedy else sampling.top_k,
-                eos_token_id=self.stops,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
+            with quiet_peft():
+                output = self.model.generate(  # pyright: ignore[reportCallIssue]
+                    input_ids=inputs,
+                    attention_mask=attention,
+                    max_new_tokens=sampling.max_new_tokens,
+                    do_sample=not is_greedy,
+                    temperature=None if is_greedy else sampling.temperature,
+                    top_p=None if is_greedy else sampling.top_p,
+                    top_k=None if is_greedy else sampling.top_k,
+                    eos_token_id=self.stops,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
             for row, index in enumerate(batch):
                 yield index, self._complete(len(rendered[index]), output[row, inputs.shape[1] :].tolist())
 
@@ -249,8 +179,8 @@ class HfInProcess:
                 done[todo[index]] = float(chosen.sum())
         return [done[job] for job in jobs]
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices in batches of similar length within the token budget.
+    def _batches(self, lengths: Sequence[int], *, is_equal: bool = False) -> Iterator[list[int]]:
+        """Indices in batches of similar length, or of one only, within the token budget.
 
         The longest come first, so that memory fails early.
         """
@@ -259,6 +189,7 @@ class HfInProcess:
             widest = lengths[batch[0]] if batch else 0
             if batch and (
                 len(batch) == self.runtime.max_batch_rows
+                or (is_equal and lengths[index] != widest)
                 or widest * (len(batch) + 1) > self.runtime.max_batch_tokens
             ):
                 yield batch
@@ -279,9 +210,3 @@ class HfInProcess:
             ids[row, part] = torch.tensor(tokens)
             attention[row, part] = 1
         return ids.to(self.device), attention.to(self.device)
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Nothing; weights as safetensors, tokenizer and its chat template side by side."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

@@ -5,14 +5,24 @@ does the wording. An answer is tokenised apart from its prompt, because that is 
 inference: the prompt is whole before the first answer token exists.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from medtune.engines.config import ThinkingRules
+from medtune.engines.control import encode
+from medtune.engines.form import form_of
+from medtune.engines.wording import refuse_without_template, rules_of, word
 from medtune.errors import UserError
 from medtune.records import Message
+from medtune.scorers.thinking import split_thinking
+
+OPENED = re.compile(r"<think>\s*\Z")
+"""A prompt that opens a think block itself."""
+BLOCK = re.compile(r"\s*(<think>)?((?:(?!<think>).)*?)</think>\s*", re.S)
+"""The think block that an answer begins with; the prompt may have opened it."""
 
 
 class Rendered(NamedTuple):
@@ -21,43 +31,181 @@ class Rendered(NamedTuple):
     ids: list[int]
     is_answer: list[bool]
     """Same length as ids: True for what the model is to learn to say, its end token included."""
+    weights: list[float] | None = None
+    """Same length as ids: the weight of each token's loss; None where all that is learnt weighs 1."""
 
 
-def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+class Answer(NamedTuple):
+    """Where an answer stands among the messages: a reply, and the calls of tools that follow it."""
+
+    start: int
+    end: int
+
+
+class Worded(NamedTuple):
+    """An answer after its prompt, as texts."""
+
+    prompt: str
+    unlearnt: str
+    """What stands between the two and is not learnt, such as a think block that the rules mask."""
+    answer: str
+
+
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, tools: str | None = None
+) -> list[int]:
     """Token ids of a talk up to where the assistant begins to answer."""
-    return encode(tokenizer, prompt_text(tokenizer, messages))
+    return encode(tokenizer, prompt_text(tokenizer, messages, tools=tools))
 
 
-def render_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Rendered]:
+def prompt_text(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, tools: str | None = None
+) -> str:
+    """The text before an answer, ending in the assistant's header. `encode` makes the model's ids of it."""
+    return word(tokenizer, messages, tools=tools, is_prompt=True)
+
+
+def render_dialogue(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: str | None = None,
+    train_on_prompt: bool = False,
+    mask_history: bool = False,
+    weights: Sequence[float] | None = None,
+) -> list[Rendered]:
     """The training sequences of a talk: each answer after exactly the ids that inference would put before it.
 
     Usually that is one sequence with several answers. Where the template words earlier turns differently once
     a later turn is there (Qwen3 drops old thinking), or a model ends its answer with a token that the
     template does not write (GLM-4), the talk becomes one sequence per answer.
+
+    With `train_on_prompt` everything is learnt, with `mask_history` only the last answer. `weights` has a
+    number for each message, 0 for an answer that is not learnt. Sequences without a learnt token are left
+    out then.
     """
+    if weights is not None and len(weights) != len(messages):
+        raise UserError(f"{len(weights)} weights for {len(messages)} messages; give one for each")
+    answers = find_answers(messages)
     sequences: list[Rendered] = []
-    for index, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
-        prompt = prompt_text(tokenizer, messages[:index])
-        whole = apply_template(tokenizer, messages[: index + 1])
-        if not whole.startswith(prompt):
+    for start, end in answers[-1:] if mask_history else answers:
+        worded = word_answer(tokenizer, messages[:end], start, tools=tools)
+        weight = 1.0 if weights is None else float(weights[start])
+        prompt_ids = encode(tokenizer, worded.prompt)
+        hidden_ids = encode(tokenizer, worded.unlearnt) if worded.unlearnt else []
+        answer_ids, answer_length = end_answer(tokenizer, encode(tokenizer, worded.answer))
+        own = [1.0 if train_on_prompt else 0.0] * len(hidden_ids)
+        own += [weight if position < answer_length else 0.0 for position in range(len(answer_ids))]
+        last = sequences[-1] if sequences else None
+        known = learnt_length(last) if last else 0
+        before: list[float] = []
+        if last and prompt_ids[:known] == last.ids[:known]:
+            before = _weights_of(sequences.pop())[:known]
+        before += [1.0 if train_on_prompt else 0.0] * (len(prompt_ids) - len(before))
+        sequences.append(_rendered(prompt_ids + hidden_ids + answer_ids, before + own))
+    return [sequence for sequence in sequences if weights is None or any(sequence.is_answer)]
+
+
+def _rendered(ids: list[int], weights: list[float]) -> Rendered:
+    is_plain = all(weight in (0, 1) for weight in weights)
+    return Rendered(ids, [weight > 0 for weight in weights], None if is_plain else weights)
+
+
+def _weights_of(sequence: Rendered) -> list[float]:
+    return sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
+
+
+def learnt_length(sequence: Rendered) -> int:
+    """The length up to the last learnt token; all of it where none is."""
+    learnt = (place for place in reversed(range(len(sequence.ids))) if sequence.is_answer[place])
+    return next(learnt, len(sequence.ids) - 1) + 1
+
+
+def find_answers(messages: Sequence[Message]) -> list[Answer]:
+    """What the assistant says in a talk, the calls of tools included."""
+    answers: list[Answer] = []
+    for at, message in enumerate(messages):
+        if message.role == "tool_call" and answers and answers[-1].end == at:
+            answers[-1] = Answer(answers[-1].start, at + 1)
+        elif message.role in ("assistant", "tool_call"):
+            answers.append(Answer(at, at + 1))
+    return answers
+
+
+def word_answer(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], start: int, *, tools: str | None = None
+) -> Worded:
+    """The answer that messages end with, from `start` on, after the prompt that inference would give."""
+    rules = rules_of(tokenizer)
+    enable = enable_for(rules, messages[start])
+    prompt = word(tokenizer, messages[:start], tools=tools, is_prompt=True, enable=enable)
+    whole = word(tokenizer, messages, tools=tools, enable=enable)
+    if whole.startswith(prompt):
+        answer = whole[len(prompt) :]
+    else:
+        answer = _answer_after_opened(tokenizer, messages, prompt, tools=tools, enable=enable)
+        if answer is None:
             raise UserError(
                 "the chat template words the prompt differently once the answer is there, so training could "
                 f"not match inference; prompt ends {prompt[-40:]!r}, "
-                f"with answer {whole[: len(prompt)][-40:]!r}"
+                f"with answer {whole[: len(prompt)][-40:]!r}" + _way_out(messages[start], prompt)
             )
-        prompt_ids = encode(tokenizer, prompt)
-        answer_ids, answer_length = end_answer(tokenizer, encode(tokenizer, whole[len(prompt) :]))
-        is_answer = [position < answer_length for position in range(len(answer_ids))]
-        last = sequences[-1].ids if sequences else None
-        if last is not None and prompt_ids[: len(last)] == last:
-            between = len(prompt_ids) - len(last)
-            ids = prompt_ids + answer_ids
-            sequences[-1] = Rendered(ids, sequences[-1].is_answer + [False] * between + is_answer)
-        else:
-            sequences.append(Rendered(prompt_ids + answer_ids, [False] * len(prompt_ids) + is_answer))
-    return sequences
+    worded = _mask_thinking(rules, prompt, answer)
+    reasoning = split_thinking(messages[start].content).reasoning
+    if reasoning and rules.reasoning == "mask" and not worded.unlearnt:
+        raise UserError(
+            "thinking.reasoning: mask knows <think> blocks only, and this chat template writes reasoning in "
+            "another form; use learn or drop"
+        )
+    return worded
+
+
+def enable_for(rules: ThinkingRules, answer: Message) -> bool | None:
+    """Whether an answer follows a prompt that asks for thinking; None where the rules leave that alone."""
+    if rules.enable == "by_answer":
+        return bool(split_thinking(answer.content).reasoning)
+    return rules.enable if isinstance(rules.enable, bool) else None
+
+
+def _answer_after_opened(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    prompt: str,
+    *,
+    tools: str | None,
+    enable: bool | None,
+) -> str | None:
+    """The answer where the prompt opens a think block and the template takes it out of what was said."""
+    opened = OPENED.search(prompt)
+    if not opened:
+        return None
+    whole = word(tokenizer, messages, tools=tools, enable=enable, is_sheltered=True)
+    if not whole.startswith(prompt[: opened.start()]):
+        return None
+    said = whole[opened.start() :]
+    if said.startswith("<think>"):
+        return said.removeprefix("<think>").lstrip("\n")
+    return f"\n</think>\n\n{said}"
+
+
+def _way_out(answer: Message, prompt: str) -> str:
+    if "<think>" in answer.content and prompt.rstrip().endswith("</think>"):
+        return "; the prompt says not to think: thinking.enable=by_answer, or thinking.reasoning=drop"
+    return ""
+
+
+def _mask_thinking(rules: ThinkingRules, prompt: str, answer: str) -> Worded:
+    """The answer by the rules on its think block and on an empty one."""
+    block = BLOCK.match(answer)
+    if not block:
+        return Worded(prompt, "", answer)
+    how = rules.reasoning if block[2].strip() else rules.empty
+    rest = answer[block.end() :]
+    if how == "mask":
+        return Worded(prompt, block[0], rest)
+    if how == "drop" and block[1]:  # one that the prompt opened must be closed
+        return Worded(prompt, "", rest)
+    return Worded(prompt, "", answer)
 
 
 def end_answer(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[list[int], int]:
@@ -67,10 +215,10 @@ def end_answer(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[list
     the tokenizer's own end token is added.
     """
     stops = stop_ids(tokenizer)
-    last = max((position for position, token in enumerate(ids) if token in stops), default=None)
-    if last is None:
+    first = next((position for position, token in enumerate(ids) if token in stops), None)
+    if first is None:
         return [*ids, end_id(tokenizer)], len(ids) + 1
-    return ids, last + 1
+    return ids, first + 1
 
 
 def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -87,43 +235,13 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int:
 def stop_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end an answer.
 
-    First the special token that the template closes a turn with, then the tokenizer's end token.
+    First the control token that the template closes a turn with, then the tokenizer's end token, then what
+    closes a call of tools.
     """
-    end = end_id(tokenizer)
-    turn = [Message(role="user", content="。"), Message(role="assistant", content="。")]
-    tail = apply_template(tokenizer, turn).rpartition("。")[2]
-    closing = [token for token in encode(tokenizer, tail) if token in tokenizer.all_special_ids]
-    return list(dict.fromkeys([*closing[:1], end]))
-
-
-def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
-    """The text before an answer, ending in the assistant's header."""
-    return apply_template(tokenizer, messages, is_prompt=True)
-
-
-def apply_template(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, is_prompt: bool = False
-) -> str:
-    """The text that the tokenizer's own chat template makes of messages."""
+    end_id(tokenizer)
     if not tokenizer.chat_template:
-        raise UserError(
-            f"{tokenizer.name_or_path}: the tokenizer has no chat template; use the model's instruct "
-            "version, or put the template of its family into the directory as chat_template.jinja"
-        )
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_prompt)
-    except TemplateError as error:
-        raise UserError(
-            f"{tokenizer.name_or_path}: its chat template refuses these messages: {error}"
-        ) from None
-    assert isinstance(text, str)
-    return text
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text, nothing added: templates write their own special tokens."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+        refuse_without_template(tokenizer)
+    return list(form_of(tokenizer).stops)
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -30,8 +30,9 @@ AGE = re.compile(rf"(\d{{1,3}}|[{NUMERALS}\u4e24]{{1,3}})(?:\u5468|\u591a)?\u5c8
 MONTHS = re.compile(r"\d\u4e2a?(?:\u591a|\u534a)?\u6708(?:\u5927|\u7684\u5b9d|\u5b9d)")
 """An age in years, in figures or in Chinese numerals; a baby's in months."""
 
+MAY_BE_UNFIT = re.compile("[\u614e\u7981\u5fcc\u9664]")
 UNFIT = re.compile("|".join(map(flat, "\u614e\u7981\u5fcc\u9664")))
-"""A group named before these signs is warned or left out, not spoken to."""
+"""A group named before these signs is warned or left out, not spoken to; in a text, and in a flat one."""
 
 UNFIT_BYTES = 36
 """How far before, three bytes a character."""
@@ -150,10 +151,11 @@ def read_matter(text: str) -> Matter:
     concepts: dict[int, int] = {}
     groups: dict[str, int] = {}
     signs = flat(text)
+    is_unfit = UNFIT.search if MAY_BE_UNFIT.search(text) else None
     for end, (concept, tells) in read_lexicon().finder.iter_long(signs):
         if concept is not None:
             concepts[concept] = concepts.get(concept, 0) + 1
-        if tells and not UNFIT.search(signs, end + 1, end + 1 + UNFIT_BYTES):
+        if tells and not (is_unfit and is_unfit(signs, end + 1, end + 1 + UNFIT_BYTES)):
             for group in tells:
                 groups[group] = groups.get(group, 0) + 1
     if "\u5c81" in text:

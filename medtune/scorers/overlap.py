@@ -3,12 +3,12 @@
 import re
 from collections.abc import Set
 
-NO_WORD = re.compile(r"[\W_]+")
+WORD = re.compile(r"[^\W_]+")
 
 
 def bare(text: str) -> str:
     """The text as it is compared with others: lower case, letters and digits only."""
-    return NO_WORD.sub("", text.lower())
+    return "".join(WORD.findall(text.lower()))
 
 
 def grams_of(text: str, size: int) -> frozenset[str]:

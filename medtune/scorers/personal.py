@@ -10,6 +10,7 @@ from medtune.scorers import personal_labelled as labelled
 from medtune.scorers import personal_names as names
 from medtune.scorers import personal_numbers as numbers
 from medtune.scorers import personal_places as places
+from medtune.scorers.medical_terms import overlaps_term
 from medtune.scorers.personal_words import (
     COURTESIES,
     GIVEN,
@@ -80,8 +81,6 @@ WIDE_CHARS = (
 )
 WIDE = re.compile(f"[{''.join(map(chr, WIDE_CHARS))}\u2236]")
 NARROW = {0x2236: 0x3A, **{char: char - 0xFEE0 for char in WIDE_CHARS}}
-
-
 POSSESSIVE = listed("possessive")[0]
 
 
@@ -163,15 +162,8 @@ PAIR = re.compile(
     f"(?=[{re.escape(''.join(sorted({pair[1] for pair in BY_PAIR})))}])"
 )
 
-RANK = {
-    kind: rank
-    for rank, kind in enumerate(
-        (
-            *("EMAIL", "RECORD_NO", "WECHAT_QQ", "ID_CARD", "BANK_CARD", "DATE_OF_BIRTH", "PHONE"),
-            *("PLATE", "HOSPITAL_BED", "ADDRESS", "NAME"),
-        )
-    )
-}
+KINDS = "EMAIL RECORD_NO WECHAT_QQ ID_CARD BANK_CARD DATE_OF_BIRTH PHONE PLATE HOSPITAL_BED ADDRESS NAME"
+RANK = {kind: rank for rank, kind in enumerate(KINDS.split())}
 
 
 def searches_by_sign() -> dict[str, Searches]:
@@ -186,32 +178,26 @@ def searches_by_sign() -> dict[str, Searches]:
 
 BY_SIGN = searches_by_sign()
 SIGN = re.compile(f"[{re.escape(''.join(sorted(BY_SIGN)))}]")
-
-
 MAX_ROUNDS = 5
 
 
-def spans_at(text: str, place: int, end: int, *, searches: Searches, seen: places.Seen) -> Iterator[Span]:
-    """What the searches of a cue find whose neighbours may stand beside it."""
-    for search, left, right in searches:
-        if (left is None or text[place - 1 : place] in left) and (
-            right is None or text[end : end + 1] in right
-        ):
-            if seen.marks and seen.is_read(search, place):
-                continue
-            if search is places.around_unit:
-                found = places.around_unit(text, place, end, floor=seen.end)
-            else:
-                found = search(text, place, end)
-            for span in found:
-                if span.type in ("ADDRESS", NOTHING):
-                    seen.note(span)
-                if span.type != NOTHING:
-                    yield span
+def spans_of(search: Search, text: str, start: int, *, end: int, seen: places.Seen) -> list[Span]:
+    """What a search finds around a cue, where none has read before."""
+    if seen.marks and seen.is_read(search, start):
+        return []
+    if search is places.around_unit:
+        spans = list(places.around_unit(text, start, end, floor=seen.end))
+    else:
+        spans = list(search(text, start, end))
+    for span in spans:
+        if span.type in ("ADDRESS", NOTHING):
+            seen.note(span)
+    return [span for span in spans if span.type != NOTHING]
 
 
-def candidates(text: str) -> Iterator[Span]:
-    """Every place that some search takes for personal; places may overlap."""
+def cued(text: str) -> list[Span]:
+    """What the searches find around their cues: words first, then signs."""
+    spans: list[Span] = []
     read_to = 0
     seen = places.Seen(len(text))
     for pair in PAIR.finditer(text):
@@ -219,23 +205,39 @@ def candidates(text: str) -> Iterator[Span]:
         by_third = BY_PAIR.get(text[place : place + 2])
         if by_third is None or place < read_to:
             continue
+        before = text[place - 1 : place]
         for word, searches in by_third.get(text[place + 2 : place + 3]) or by_third.get("", ()):
-            end = place + len(word)
             if len(word) > 2 and not text.startswith(word, place):
                 continue
-            found = list(spans_at(text, place, end, searches=searches, seen=seen))
-            yield from found
+            end = place + len(word)
+            after = text[end : end + 1]
+            num_before = len(spans)
+            for search, left, right in searches:
+                if (left is None or before in left) and (right is None or after in right):
+                    spans += spans_of(search, text, place, end=end, seen=seen)
             # Of several words that begin at a place the longest that leads to a value stands for all.
-            if found:
+            if len(spans) > num_before:
                 read_to = place + 1 if word[0] == POSSESSIVE else end
                 break
     for sign in SIGN.finditer(text):
-        yield from spans_at(text, *sign.span(), searches=BY_SIGN[sign[0]], seen=seen)
-    yield from names.free_names(text)
-    yield from evidence.weighed_names(text)
-    yield from numbers.long_numbers(text)
+        place, end = sign.span()
+        before, after = text[place - 1 : place], text[end : end + 1]
+        for search, left, right in BY_SIGN[sign[0]]:
+            if (left is None or before in left) and (right is None or after in right):
+                spans += spans_of(search, text, place, end=end, seen=seen)
+    return spans
+
+
+def candidates(text: str) -> list[Span]:
+    """Every place that some search takes for personal; places may overlap."""
+    spans = cued(text)
+    spans += names.free_names(text)
+    spans += evidence.weighed_names(text)
+    if numbers.LONG_NUMBER.search(text):
+        spans += numbers.long_numbers(text)
     if "\n" in text or "\u2014\u2014" in text or "--" in text:
-        yield from names.signatures(text)
+        spans += names.signatures(text)
+    return spans
 
 
 def find_names(text: str, known: Iterable[str]) -> list[Span]:
@@ -259,6 +261,8 @@ def settle(text: str, spans: Iterable[Span]) -> list[Span]:
     taken = bytearray(len(text))
     kept: list[Span] = []
     for span in sorted(set(spans), key=lambda span: (RANK[span.type], span.start - span.end, span.start)):
+        if span.type == "NAME" and overlaps_term(text, span.start, span.end):
+            continue
         if taken.find(1, span.start, span.end) < 0:
             taken[span.start : span.end] = b"\x01" * (span.end - span.start)
             kept.append(span)
@@ -282,11 +286,10 @@ def find_personal_data(text: str) -> list[Span]:
     rest = text.translate(NARROW) if WIDE.search(text) else text
     # What stands beside a value may be told only when the value is gone; so masked text holds nothing more.
     for _ in range(MAX_ROUNDS):
-        found = settle(rest, candidates(rest))
-        if spans and not found:
-            found = settle(rest, labelled.bare_dates(rest))
-        if not found:
+        read = candidates(rest) or (list(labelled.bare_dates(rest)) if spans else [])
+        if not read:
             break
+        found = settle(rest, read)
         spans += found
         rest = hide(rest, found)
         names_found = [text[span.start : span.end] for span in found if span.type == "NAME"]

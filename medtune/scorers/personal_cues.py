@@ -14,6 +14,7 @@ from medtune.scorers.personal_words import (
     FREQUENT,
     GIVEN,
     HAN,
+    HANS,
     LOOKALIKES,
     MOST_FREQUENT,
     NAME_LABELS,
@@ -75,12 +76,15 @@ BED = cue_words("bed")[0]
 
 CITATION = re.compile("|".join(re.escape(word) for word in cue_words("citations")))
 KNOWN_PAIRS = COMMON | frozenset(word for word in EVERYDAY.words | LOOKALIKES.words if len(word) == 2)
-HAN_AT = re.compile(f"[{HAN}]")
 GAPS = "\\s,.;:\uff1a\uff08(|/\u2014-" + "".join(cue_words("gaps"))
-RIGHT = re.compile(
-    rf"(?P<sure>[{GAPS}]{{0,3}}(?:(?:{any_of(cue_words('sexes'))})(?![{HAN}])"
+SURE = (
+    rf"[{GAPS}]{{0,3}}(?:(?:{any_of(cue_words('sexes'))})(?![{HAN}])"
     rf"|\d{{1,3}}(?:{any_of(cue_words('age'))})"
-    rf"|[{HAN}]{{1,5}}{cue_words('people_word')[0]}(?![{HAN}])))"
+    rf"|[{HAN}]{{1,5}}{cue_words('people_word')[0]}(?![{HAN}]))"
+)
+SURE_RIGHT = re.compile(SURE)
+RIGHT = re.compile(
+    rf"(?P<sure>{SURE})"
     rf"|(?P<value>[{GAPS}]{{1,3}}(?:\d{{5}}|\d{{4}}[-./]?\d|\+86|\[_)|[{GAPS}]{{0,3}}(?:{any_of(cue_words('values'))})|\d{{6}})"
     rf"|(?P<title>[ \t\u3000]?(?:{any_of([*TITLES, *COURTESIES, *cue_words('greetings')])}))"
     rf"|(?P<place>{any_of(cue_words('institutions'))})"
@@ -104,19 +108,24 @@ class Beside(NamedTuple):
 
 
 NOWHERE = Beside(-9.0, False)
+LINE_START, FREE_LEFT, BED_LEFT = Beside(1.5, True), Beside(1.0, True), Beside(LEAD, True)
+AFTER_WORD = {word: Beside(weight, False) for word, weight in LEFT_WEIGHT.items()}
+DASHES = "\u2014\u2014"
 
 
 def left_of(text: str, start: int) -> Beside:
     """What stands before a place."""
-    if start == 0 or text[start - 1] == "\n":
-        return Beside(1.5, True)
+    if start == 0:
+        return LINE_START
     last = text[start - 1]
-    if HAN_AT.match(last):
+    if last in HANS:
         for size in LEFT_SIZES.get(last, ()):
-            weight = LEFT_WEIGHT.get(text[max(0, start - size) : start])
-            if weight is not None:
-                return Beside(weight, False)
+            beside = AFTER_WORD.get(text[max(0, start - size) : start])
+            if beside is not None:
+                return beside
         return NOWHERE
+    if last == "\n":
+        return LINE_START
     if last.isalnum() or last == "_":
         return NOWHERE
     if last in "@\uff20":
@@ -127,9 +136,9 @@ def left_of(text: str, start: int) -> Beside:
         before = BEFORE_COLON.search(text, max(0, start - 14), start)
         if before:
             return Beside(field_weight(before[1], bool(before[2])), True)
-    if text[start - 2 : start - 1] == BED or text[max(0, start - 2) : start] == "\u2014\u2014":
-        return Beside(LEAD, True)
-    return Beside(1.0, True)
+    if text[start - 2 : start - 1] == BED or text[max(0, start - 2) : start] == DASHES:
+        return BED_LEFT
+    return FREE_LEFT
 
 
 def field_weight(label: str, has_colon: bool) -> float:
@@ -150,7 +159,7 @@ def right_of(text: str, end: int, is_line: bool) -> Beside:
         kind = str(found.lastgroup)
         return Beside(RIGHT_WEIGHT[kind], kind in IN_RIGHT)
     following = text[end]
-    if not HAN_AT.match(following):
+    if following not in HANS:
         if is_line and following in ":\uff1a\u3011":
             return Beside(2.5, True)
         if following.isalnum() or following in "_%\u00b7":

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from medtune.scorers.personal_cues import (
     CITATION,
-    HAN_AT,
     KNOWN_PAIRS,
     LEAD,
     LEFT_SIZES,
     ROLE,
     ROLE_END,
+    SURE_RIGHT,
     SURNAME_WEIGHT,
     Beside,
     crossing_weight,
@@ -28,6 +28,7 @@ from medtune.scorers.personal_words import (
     COMPOUND,
     FREQUENT,
     HAN,
+    HANS,
     LOOKALIKES,
     MOST_FREQUENT,
     NEVER,
@@ -89,7 +90,7 @@ def best_at(text: str, start: int, left: Beside) -> int:
             weight += right.weight
             if right.weight == ACTION and left.weight >= LEAD:
                 weight += 0.5
-            if size == 1 and SURNAME_WEIGHT[surname] < 0 and HAN_AT.match(text[end : end + 1] or " "):
+            if size == 1 and SURNAME_WEIGHT[surname] < 0 and text[end : end + 1] in HANS:
                 weight -= 2.0 if given[0] in FREQUENT or raw_weight("", given) < 2 else 0.0
             if weight < best or (weight == best and best_end):
                 continue
@@ -99,7 +100,7 @@ def best_at(text: str, start: int, left: Beside) -> int:
                 right.weight == MOST_RIGHT and text[end] not in COLONS and SURNAME_WEIGHT.get(surname, 0) >= 0
             )
             weight += max(loss, LEAST_LOSS) if is_sure and loss > NEVER_LOSS else loss
-            if weight >= best and HAN_AT.match(text[end : end + 1] or " "):
+            if weight >= best and text[end : end + 1] in HANS:
                 weight += crossing_weight(text, start + size, end)
             if weight >= best and not CALLED_BY.longest(text, start + size):
                 best, best_end = weight, end
@@ -110,23 +111,25 @@ def is_hopeless(text: str, start: int, left: Beside) -> bool:
     """Whether a candidate that little leads to begins as another word does, told at low cost."""
     if not left.is_free and SURNAME_WEIGHT.get(text[start], 1.0) < 1.0:
         return True
-    return text[start : start + 2] in KNOWN_PAIRS and not any(
-        right_of(text, end, False).weight == MOST_RIGHT
-        for end in (start + 2, start + 3)
-        if not HAN_AT.match(text[end : end + 1] or " ")
-    )
+    if text[start : start + 2] not in KNOWN_PAIRS:
+        return False
+    for end in (start + 2, start + 3):
+        if text[end : end + 1] not in HANS and SURE_RIGHT.match(text, end):
+            return False
+    return True
 
 
 def names_by_weight(text: str) -> Iterator[Span]:
     """Names whose shape and surroundings together weigh enough."""
     done = 0
-    may_be_free = not CITATION.search(text)
     for found in CANDIDATE.finditer(text):
         start = found.start()
         if start < done:
             continue
         left = left_of(text, start)
-        if left.weight < 0 or (left.weight <= LITTLE and (not may_be_free or is_hopeless(text, start, left))):
+        if left.weight < 0 or (
+            left.weight <= LITTLE and (is_hopeless(text, start, left) or CITATION.search(text))
+        ):
             continue
         end = best_at(text, start, left)
         in_list = IN_SURE_LIST if left.weight >= ROLE else ROLE
@@ -150,14 +153,12 @@ MEAN_OF_LIST = 0.8
 
 def listed_names(text: str) -> Iterator[Span]:
     """Names in a list all of whose members look like names."""
-    if "\u3001" not in text:
-        return
     for found in LIST.finditer(text):
         spans: list[Span] = []
         total = 0.0
         for item in IN_LIST.finditer(found[0]):
             start, end = found.start() + item.start(1), found.start() + item.end(1)
-            if found.end() == end and end - start == 3 and HAN_AT.match(text[end : end + 1] or " "):
+            if found.end() == end and end - start == 3 and text[end : end + 1] in HANS:
                 end = max((end - 1, end), key=lambda place: right_of(text, place, False).weight)
             shape = raw_weight(text[start], text[start + 1 : end]) if text[start] in SURNAME_WEIGHT else -9.0
             shape += word_weight(text, start, 1, end)
@@ -191,6 +192,7 @@ def familiar_names(text: str) -> Iterator[Span]:
 def weighed_names(text: str) -> Iterator[Span]:
     """Names that no single cue tells: by weight, in lists, of acquaintances and of other peoples."""
     yield from names_by_weight(text)
-    yield from listed_names(text)
+    if "\u3001" in text:
+        yield from listed_names(text)
     yield from familiar_names(text)
     yield from foreign_names(text)

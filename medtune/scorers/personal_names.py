@@ -111,7 +111,7 @@ def after_surname_word(text: str, start: int, end: int) -> Iterator[Span]:
 def before_title(text: str, start: int, end: int) -> Iterator[Span]:
     """The name before a title or an appellation."""
     place = name_start(text, start)
-    if start - place == 2 and text[place] in PREPOSITIONS and text[start - 1] in SURNAME:
+    if place >= 0 and start - place == 2 and text[place] in PREPOSITIONS and text[start - 1] in SURNAME:
         place = start - 1
     if place < 0:
         place = titled_start(text, start)
@@ -156,14 +156,14 @@ FREE = re.compile(f"[{''.join(sorted(FREQUENT))}][{STRONG_GIVEN}]{{2}}")
 
 def free_names(text: str) -> Iterator[Span]:
     """Names of three characters that nothing announces but their own shape and how they are bounded."""
-    if CITATION.search(text):
-        return
     for found in FREE.finditer(text):
         start, end = found.span()
         left, right = has_cue(text, start), is_end(text, end)
         if text[start - 1 : start] in DOTS or text[end : end + 1] in DOTS:
             continue
         if left and right and not is_covered(text, start, 2) and not CALLED_BY.longest(text, start + 1):
+            if CITATION.search(text):
+                return
             yield Span(start, end, "NAME")
 
 

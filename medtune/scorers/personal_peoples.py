@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from medtune.scorers.personal_cues import (
     ACTIONS,
-    HAN_AT,
     LEAD,
     LEFT_SIZES,
     SURNAME_WEIGHT,
@@ -13,9 +12,19 @@ from medtune.scorers.personal_cues import (
     left_of,
     right_of,
 )
-from medtune.scorers.personal_words import CALLED_BY, HAN, LOOKALIKES, NEVER, PUBLIC_FIGURES, Span, any_of
+from medtune.scorers.personal_words import (
+    CALLED_BY,
+    HAN,
+    HANS,
+    LOOKALIKES,
+    NEVER,
+    PUBLIC_FIGURES,
+    Span,
+    any_of,
+)
 
 DOTS = "\u00b7\u2022\u2027\u30fb"
+DOT_1, DOT_2, DOT_3, DOT_4 = DOTS
 DOTTED_RUN = re.compile(f"[{HAN}]{{1,12}}(?:[{DOTS}][{HAN}]{{1,12}}){{1,3}}")
 SYLLABLES = frozenset("".join(cue_words("syllables")))
 MIN_SYLLABLES = 0.75
@@ -25,8 +34,8 @@ PIECES = (*cue_words("tibetan"), *cue_words("mongolian"), *cue_words("turkic"))
 PIECE = re.compile(any_of(PIECES))
 PIECES_BEGIN = re.compile(
     f"[{''.join(sorted({piece[0] for piece in PIECES}))}]"
-    f"(?:(?<=[{''.join(LEFT_SIZES)}].)|(?<![{HAN}\\d_a-zA-Z].))"
     f"(?=[{''.join(sorted({piece[1] for piece in PIECES}))}])"
+    f"(?:(?<=[{''.join(LEFT_SIZES)}].)|(?<![{HAN}\\d_a-zA-Z].))"
 )
 ENOUGH = 5.0
 NO_GIVEN = "".join(sorted(NEVER))
@@ -45,8 +54,6 @@ SPACED_FIRST = cue_words("spaced_label")[0]
 
 def dotted_names(text: str) -> Iterator[Span]:
     """Names of several parts with dots between them, whose characters write foreign sounds."""
-    if not any(dot in text for dot in DOTS):
-        return
     for found in DOTTED_RUN.finditer(text):
         start, end = found.span()
         first = next(place for place in range(start, end) if text[place] in DOTS)
@@ -95,8 +102,6 @@ CLAN_NAME = re.compile(rf"[{SURNAMES}]{CLAN}(?![{NO_GIVEN}])[{HAN}](?![{NO_GIVEN
 
 def clan_names(text: str) -> Iterator[Span]:
     """Names of a surname, the word for clan and a given name, where something leads to them."""
-    if CLAN not in text:
-        return
     for found in CLAN_NAME.finditer(text):
         if left_of(text, found.start()).weight >= LEAD and not LOOKALIKES.longest(text, found.start()):
             yield Span(found.start(), found.end(), "NAME")
@@ -104,16 +109,18 @@ def clan_names(text: str) -> Iterator[Span]:
 
 def spaced_names(text: str) -> Iterator[Span]:
     """Names whose characters stand apart, after a label that does so too or not."""
-    if SPACED_FIRST not in text:
-        return
     for found in SPACED.finditer(text):
-        if HAN_AT.match(text, found.end(1) - 1):
+        if text[found.end(1) - 1] in HANS:
             yield Span(found.start(1), found.end(1), "NAME")
 
 
 def foreign_names(text: str) -> Iterator[Span]:
     """Names of these four kinds."""
-    yield from dotted_names(text)
+    # A look for one rare sign tells most texts at no cost.
+    if DOT_1 in text or DOT_2 in text or DOT_3 in text or DOT_4 in text:
+        yield from dotted_names(text)
     yield from pieced_names(text)
-    yield from clan_names(text)
-    yield from spaced_names(text)
+    if CLAN in text:
+        yield from clan_names(text)
+    if SPACED_FIRST in text:
+        yield from spaced_names(text)

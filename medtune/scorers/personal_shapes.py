@@ -10,7 +10,7 @@ from medtune.scorers.personal_words import (
     FREQUENT,
     GIVEN,
     HAN,
-    IS_HAN,
+    HANS,
     LEFT_CUES,
     LOOKALIKES,
     NEVER,
@@ -40,17 +40,17 @@ def surname_at(text: str, start: int) -> int:
 
 def is_end(text: str, place: int) -> bool:
     """Whether a name may end before the place: no Chinese character follows, or a word that follows names."""
-    return place >= len(text) or not IS_HAN.match(text[place]) or FOLLOWERS.longest(text, place) > 0
+    return place >= len(text) or text[place] not in HANS or FOLLOWERS.longest(text, place) > 0
 
 
 def is_hard_end(text: str, place: int) -> bool:
     """Whether no Chinese character stands at the place."""
-    return place >= len(text) or not IS_HAN.match(text[place])
+    return place >= len(text) or text[place] not in HANS
 
 
 def is_hard_start(text: str, place: int) -> bool:
     """Whether neither a Chinese character nor a digit stands before the place."""
-    return place == 0 or not (IS_HAN.match(text[place - 1]) or text[place - 1].isdecimal())
+    return place == 0 or not (text[place - 1] in HANS or text[place - 1].isdecimal())
 
 
 def has_cue(text: str, start: int) -> bool:
@@ -86,10 +86,10 @@ def name_end(text: str, start: int, *, is_sure: bool = False) -> int:
         return 0
     first = start + length
     tail = text[first : first + 2]
-    if not tail or tail[0] in MASKED or tail[0] in NEVER or not IS_HAN.match(tail[0]):
+    if not tail or tail[0] in MASKED or tail[0] in NEVER or tail[0] not in HANS:
         return 0
     is_one, is_two = tail[0] in GIVEN, False
-    if len(tail) == 2 and tail[1] not in NEVER and tail[1] not in MASKED and IS_HAN.match(tail[1]):
+    if len(tail) == 2 and tail[1] not in NEVER and tail[1] not in MASKED and tail[1] in HANS:
         is_two = tail[1] in GIVEN
     else:
         tail = tail[0]
@@ -181,13 +181,13 @@ def is_in_title(text: str, start: int) -> bool:
 
 def name_start(text: str, end: int, *, is_full: bool = False) -> int:
     """Where the name that ends at the place begins, -1 when none does. `is_full`: a surname alone is none."""
-    if end < 1 or not IS_HAN.match(text[end - 1]):
+    if end < 1 or text[end - 1] not in HANS:
         return -1
     for size in (4, 3, 2):
         start = end - size
         if start >= 0 and text[start : start + 2] in COMPOUND and (size > 2 or not is_full):
             given = text[start + 2 : end]
-            is_given = all(IS_HAN.match(char) and char not in NEVER for char in given)
+            is_given = all(char in HANS and char not in NEVER for char in given)
             is_title = size > 2 and CALLED_BY.longest(text, start + 2)
             if is_given and not is_title and not LOOKALIKES.covers(text, start):
                 return start
@@ -221,7 +221,7 @@ def is_bounded_pair(text: str, start: int, end: int) -> bool:
         or pair[0] not in FREQUENT
         or pair[1] in NEVER
         or pair[1] in MASKED
-        or not IS_HAN.match(pair[1])
+        or pair[1] not in HANS
     ):
         return False
     return (

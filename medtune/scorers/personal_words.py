@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from medtune.lexicon import read_table, read_words
+from medtune.scorers.personal_dictionary import common_pairs, everyday_words
 
 TABLE = read_table("personal")
 
@@ -83,25 +84,35 @@ PREPOSITIONS = frozenset(listed("prepositions"))
 NOT_BEFORE_TITLES = PREPOSITIONS | frozenset(listed("before_titles_too"))
 LEFT_CUES = frozenset(characters("left_cues"))
 
+
+def lines_of(name: str) -> tuple[str, ...]:
+    """The words of a lexicon that has several a line."""
+    return tuple(word for line in sorted(read_words(name)) for word in line.split())
+
+
 PROVINCES, CITIES = listed("province_names"), listed("city_names")
-LOOKALIKES = Starts(
-    [word for line in sorted(read_words("name_lookalikes")) for word in line.split()] + [*PROVINCES, *CITIES]
-)
-PUBLIC_FIGURES = Starts(word for line in sorted(read_words("historical_names")) for word in line.split())
+OTHER_WORDS, KNOWN_PEOPLE = lines_of("name_lookalikes"), lines_of("historical_names")
+LOOKALIKES = Starts([*OTHER_WORDS, *PROVINCES, *CITIES])
+PUBLIC_FIGURES = Starts(KNOWN_PEOPLE)
 FOLLOWERS = Starts(listed("followers"))
-EVERYDAY = Starts(word for line in sorted(read_words("everyday_words")) for word in line.split())
-"""Words that begin like a name, which a sure cue may outweigh."""
-COMMON = frozenset(word for line in sorted(read_words("common_pairs")) for word in line.split())
-"""Words of two characters that are seldom given names."""
 RARE = frozenset(words_of(SURNAMES["rare"]))
 """Surnames that count beside a cue only."""
+EVERYDAY = Starts(
+    everyday_words(
+        SURNAME | RARE, never=NEVER, compound=COMPOUND, known=frozenset((*OTHER_WORDS, *KNOWN_PEOPLE))
+    )
+)
+"""Words that begin like a name, which a sure cue may outweigh."""
+COMMON = common_pairs(NEVER)
+"""Words of two characters that are seldom given names."""
 
 TITLES, COURTESIES = listed("titles"), listed("courtesies")
 NAME_LABELS, PERSON_WORDS = listed("name_labels"), listed("person_words")
 IN_NAMES = frozenset(map(chr, range(0x4E00, 0xA000))) - NEVER | SURNAME
 CALLED_BY = Starts([*TITLES, *COURTESIES])
 HAN = "\u4e00-\u9fff\u3400-\u4dbf\u3007"
-IS_HAN = re.compile(f"[{HAN}]")
+HANS = frozenset(map(chr, (*range(0x4E00, 0xA000), *range(0x3400, 0x4DC0), 0x3007)))
+"""The characters of this range: a look into a set is faster than a pattern."""
 NUMERALS = characters("numeral_digits")
 DIGIT_VALUES = str.maketrans(NUMERALS, "".join(listed("numeral_values")))
 BLANKS = r"[\s:\uff1a=]"

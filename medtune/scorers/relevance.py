@@ -1,16 +1,21 @@
 """How much an answer is about what was asked: complaint, drug, body part, and the people it is for."""
 
 import math
+from itertools import pairwise
 from operator import mul
 from typing import NamedTuple
 
-from medtune.scorers.complaints import read_lexicon, read_matter
+from medtune.scorers.complaints import Matter, read_lexicon, read_matter
 
 MIN_ANSWER_CHARS = 12
 """A shorter answer is a name or a figure: that it names another disease says little."""
 
 MAX_QUESTION_CHARS, MAX_ANSWER_CHARS = 400, 600
 """What is read of each: a text that goes on elsewhere has named its matter by then."""
+
+
+MARGIN = 1e-9
+"""More than rounding can change in a likelihood."""
 
 
 class Signs(NamedTuple):
@@ -60,7 +65,7 @@ BASE = -1.2
 
 def other_people(asked: dict[str, int], told: dict[str, int]) -> float:
     """How surely an answer is for other people: 1 where a group stated rules the answer's group out."""
-    if not told:
+    if not told or (not asked and told.keys().isdisjoint(("child", "pregnant"))):
         return 0.0
 
     def often(group: str, enough: int) -> float:
@@ -94,18 +99,21 @@ def other_people(asked: dict[str, int], told: dict[str, int]) -> float:
 def told_signs(question: str, answer: str) -> tuple[float, float]:
     """Share of the question's pairs of telling signs that the answer has too, and share of the signs."""
     runs = read_lexicon().telling.findall(question)
-    pairs = {run[place : place + 2] for run in runs for place in range(len(run) - 1)}
+    pairs = {one + other for run in runs for one, other in pairwise(run)}
     signs = set("".join(runs))
-    num_pairs = sum([pair in answer for pair in pairs])
-    num_signs = sum([sign in answer for sign in signs])
+    num_pairs = sum(map(answer.__contains__, pairs))
+    num_signs = sum(map(answer.__contains__, signs))
     return num_pairs / max(4, len(pairs)), num_signs / max(4, len(signs))
 
 
 def compare(question: str, answer: str) -> Signs:
     """What tells whether the answer fits."""
     question, answer = question[:MAX_QUESTION_CHARS].lower(), answer[:MAX_ANSWER_CHARS].lower()
+    return _compare(question, answer, read_matter(question), read_matter(answer))
+
+
+def _compare(question: str, answer: str, asked: Matter, told: Matter) -> Signs:
     lexicon = read_lexicon()
-    asked, told = read_matter(question), read_matter(answer)
     words, signs = told_signs(question, answer)
     people = other_people(asked.groups, told.groups)
     if not asked.concepts or not told.concepts:
@@ -170,4 +178,32 @@ NOTHING_TOLD = Signs(0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
 
 def relevance(question: str, answer: str) -> float:
     """How likely the answer is about what was asked, 0 to 1; near 0.4 where neither says what it is about."""
-    return 1 / (1 + math.exp(-math.fsum(map(mul, compare(question, answer), PULLS)) - BASE))
+    return _likelihood(compare(question, answer))
+
+
+def low_relevance(question: str, answer: str, *, least: float) -> float | None:
+    """The relevance where it is below `least`, else None; most answers are told to fit at half the time."""
+    question, answer = question[:MAX_QUESTION_CHARS].lower(), answer[:MAX_ANSWER_CHARS].lower()
+    asked, told = read_matter(question), read_matter(answer)
+    if not _may_be_other(asked, told):
+        # With the worst that is left to find, and nothing that speaks for the answer.
+        floor = BASE + PULLS.foreign + PULLS.people * other_people(asked.groups, told.groups)
+        if 1 / (1 + math.exp(-floor)) > least + MARGIN:
+            return None
+    value = _likelihood(_compare(question, answer, asked, told))
+    return value if value < least else None
+
+
+def _may_be_other(asked: Matter, told: Matter) -> bool:
+    """Whether the answer may name another disease or drug than the question: `other` or `sibling`."""
+    concepts, found = read_lexicon().concepts, told.concepts
+    wants = has_matter = asks_drug = shares = False
+    for number in asked.concepts:
+        _, is_disease, is_matter, is_drug, _, _ = concepts[number]
+        wants, has_matter, asks_drug = wants or is_disease, has_matter or is_matter, asks_drug or is_drug
+        shares = shares or (is_disease and number in found)
+    return (wants and not shares) or (asks_drug and not has_matter)
+
+
+def _likelihood(signs: Signs) -> float:
+    return 1 / (1 + math.exp(-math.fsum(map(mul, signs, PULLS)) - BASE))

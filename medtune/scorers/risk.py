@@ -1,5 +1,6 @@
 """How dangerous the situation in a question is, with the rule and the words that say so."""
 
+import re
 from functools import cache, lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ from medtune.scorers.risk_rules import (
     read_rules,
 )
 from medtune.scorers.specialty import Word, read_words
-from medtune.scorers.words import Hit, Reader, Reading
+from medtune.scorers.words import Hit, Reader, Reading, any_sign
 
 MAX_CHARS = 2_000
 """Of a longer question only the beginning is read."""
@@ -160,7 +161,7 @@ def _find_signs(
             if not sign[0] & rules.lonely or _is_beside(signs, place, rules)
         ]
     needed = possible = 0
-    for char in rules.chars.intersection(text):
+    for char in set(_chars().findall(text)):
         need, other = rules.needs[char]
         needed |= need
         possible |= other
@@ -194,6 +195,11 @@ def _is_beside(signs: list[Sign], place: int, rules: Rules) -> bool:
         not other[0] & rules.lonely and max(other[3] - end, start - other[4]) <= reach
         for other in signs[max(place - 2, 0) : place + 3]
     )
+
+
+@cache
+def _chars() -> re.Pattern[str]:
+    return any_sign(read_rules().chars)
 
 
 @cache

@@ -6,7 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 from medtune.lexicon import read_table
-from medtune.scorers.words import Finder, Hit
+from medtune.scorers.words import Finder, Hit, any_sign
 
 MAX_CHARS = 2_000
 """Of a longer text only the beginning is read: what it is about stands there."""
@@ -35,7 +35,7 @@ class Patient(NamedTuple):
     department: str
     keeps: frozenset[str]
     pattern: re.Pattern[str]
-    needs: frozenset[str]
+    needs: re.Pattern[str]
     unless: re.Pattern[str] | None
     doubt: float
     gain: float
@@ -94,7 +94,7 @@ def _turn_to_patient(scores: dict[str, float], question: str, rule: dict[str, fl
         certainty = min(scores.pop(who.name, 0) / rule["sure"], 1)
         if certainty and who.unless and who.unless.search(question):
             certainty *= who.doubt
-        if certainty < 1 and not who.needs.isdisjoint(question) and who.pattern.search(question):
+        if certainty < 1 and who.needs.search(question) and who.pattern.search(question):
             certainty = 1
         if not certainty:
             continue
@@ -127,7 +127,7 @@ def _patients() -> tuple[Patient, ...]:
             table[who]["department"],
             frozenset([*table[who]["keeps"], table[who]["department"]]),
             re.compile(table[who]["pattern"]),
-            frozenset(table[who]["needs"]),
+            any_sign(table[who]["needs"]),
             re.compile(table[who]["unless"]) if table[who]["unless"] else None,
             table[who]["doubt"],
             rule[who],

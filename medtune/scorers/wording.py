@@ -83,7 +83,7 @@ def repeated_share(text: str) -> float:
 
 def han_share(text: str) -> float:
     """Share of Chinese characters among the letters of a text, 1 where it has no letters or few others."""
-    num_han = sum(map(len, HAN.findall(text)))
+    num_han = len("".join(HAN.findall(text)))
     if num_han * 2 > len(text):
         return 1.0
     num_other = sum(map(len, OTHER_LETTERS.findall(text)))

@@ -1,103 +1,221 @@
 """Records -> the columns that TRL trains on. Labels come from the renderer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import read_jsonl
 from medtune.config import Input
-from medtune.engines.render import encode, end_id, render_dialogue, stop_ids
+from medtune.engines.control import encode_plain
+from medtune.engines.render import Rendered, end_id, render_dialogue, stop_ids
 from medtune.errors import UserError
-from medtune.records import RECORD, Dialogue, Document
+from medtune.records import RECORD, Dialogue, Document, content_id
+from medtune.train.config import Replay, Truncation
+from medtune.train.ledger import IGNORED, TOO_LONG, Columns, Misfit, Row, balance
+from medtune.train.lengths import Talk, shorten
 
-IGNORED = -100
-"""The label that torch's cross-entropy skips."""
+REASONS: dict[Truncation, str] = {
+    "drop": TOO_LONG,
+    "left": "cut on the left",
+    "right": "cut on the right",
+    "split": "split",
+}
+"""What is said of a dialogue that was too long and is trained on in part."""
 
 
-class TooLong(NamedTuple):
-    """A record that was left out."""
+class Place(NamedTuple):
+    """Where a record stands."""
 
     file: str
     line: int
-    id: str
+    record: Dialogue
+
+
+class Fitted(NamedTuple):
+    """A dialogue's training sequences."""
+
+    place: Place
     num_tokens: int
-
-
-class Columns(NamedTuple):
-    """A training set and what became of the records: some gave rows, the others were too long."""
-
-    dataset: Dataset
-    """Columns input_ids and labels, one sequence a row."""
-    num_records: int
-    too_long: list[TooLong]
-    num_tokens: int
-    num_trained_tokens: int
+    """Of the whole dialogue."""
+    sequences: list[Rendered]
+    reason: str | None
+    """What was done when it was too long."""
 
 
 def dialogue_columns(
-    sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    sources: Sequence[Input],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    truncation: Truncation = "drop",
+    replay: Replay | None = None,
+    seed: int = 0,
+    train_on_prompt: bool = False,
+    mask_history: bool = False,
 ) -> Columns:
-    """The sequences of dialogues, answers labelled.
+    """The sequences of dialogues, answers labelled, none over max_length.
 
-    A dialogue with a sequence over max_length is left out and listed.
+    A row without a label, or an answer without its end, stops the run.
     """
-    stops = set(stop_ids(tokenizer))
-    rows: list[dict[str, list[int]]] = []
-    too_long: list[TooLong] = []
-    num_records = 0
-    for source in sources:
-        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
-            if not isinstance(record, Dialogue) or record.messages[-1].role != "assistant":
-                raise UserError(
-                    f"{source}:{number}: sft wants dialogues that end with an answer; this is a {record.kind}"
-                )
-            num_records += 1
-            sequences = render_dialogue(tokenizer, record.messages)
-            longest = max(len(sequence.ids) for sequence in sequences)
-            if longest > max_length:
-                too_long.append(TooLong(source.path.name, number, record.id, longest))
-                continue
-            for sequence in sequences:
-                labels = [token if is_answer else IGNORED for token, is_answer in zip(*sequence, strict=True)]
-                assert any(label in stops for label in labels), "an answer without its end would never stop"
-                rows.append({"input_ids": sequence.ids, "labels": labels})
-    return _columns(rows, num_records, too_long, where=", ".join(sources))
+    render = partial(render_dialogue, tokenizer, train_on_prompt=train_on_prompt, mask_history=mask_history)
+
+    def fit(places: Iterable[Place]) -> Iterator[Fitted]:
+        return (_fit(place, render, max_length, truncation) for place in places)
+
+    fitted = list(fit(place for source in sources for place in _read_dialogues(source)))
+    num_records, undrawn = len(fitted), 0
+    if replay:
+        wanted = round(replay.ratio * sum(1 for item in fitted if item.sequences))
+        pool = sorted(
+            _read_dialogues(replay.path),
+            key=lambda place: (content_id(seed, place.record.id), place.line),
+        )
+        tried = 0
+        for item in fit(pool):
+            if not wanted:
+                break
+            wanted -= bool(item.sequences)
+            tried += 1
+            fitted.append(item)
+        if wanted:
+            raise UserError(
+                f"{replay.path}: replay.ratio {replay.ratio} wants {wanted} dialogues more than fit; lower "
+                "the ratio or give a longer file"
+            )
+        num_records, undrawn = num_records + tried, len(pool) - tried
+    rows = label_rows(fitted, stops=set(stop_ids(tokenizer)))
+    return balance(
+        rows,
+        num_records=num_records,
+        num_trained=sum(1 for item in fitted if item.sequences),
+        num_tokens=sum(item.num_tokens for item in fitted),
+        misfits=_misfits(fitted),
+        undrawn=undrawn,
+        where=", ".join([*sources, *([replay.path] if replay else [])]),
+    )
+
+
+def _read_dialogues(source: Input) -> Iterator[Place]:
+    for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
+        if not isinstance(record, Dialogue) or record.messages[-1].role != "assistant":
+            raise UserError(
+                f"{source}:{number}: sft wants dialogues that end with an answer; this is a {record.kind}"
+            )
+        yield Place(str(source), number, record)
+
+
+def _fit(place: Place, renderer: Callable[..., list[Rendered]], max_length: int, how: Truncation) -> Fitted:
+    def render(talk: Talk) -> list[Rendered]:
+        try:
+            return renderer(talk, tools=place.record.tools)
+        except UserError as error:
+            raise UserError(f"{place.file}:{place.line}: {error}") from None
+
+    def fits(sequences: list[Rendered]) -> bool:
+        return all(len(sequence.ids) <= max_length for sequence in sequences)
+
+    whole = render(place.record.messages)
+    num_tokens = sum(len(sequence.ids) for sequence in whole)
+    if fits(whole):
+        return Fitted(place, num_tokens, whole, None)
+    pieces = shorten(place.record.messages, lambda talk: fits(render(talk)), how=how)
+    sequences = [sequence for piece in pieces for sequence in render(piece)]
+    return Fitted(place, num_tokens, sequences, REASONS[how] if sequences else TOO_LONG)
+
+
+def label_rows(fitted: Sequence[Fitted], *, stops: set[int]) -> list[Row]:
+    """The rows of sequences; where one has no label, or none that ends an answer, the run stops."""
+    rows: list[Row] = []
+    faults: list[str] = []
+    for item in fitted:
+        for sequence in item.sequences:
+            labels = [
+                token if is_answer else IGNORED
+                for token, is_answer in zip(sequence.ids, sequence.is_answer, strict=True)
+            ]
+            labels[0] = IGNORED  # nothing stands before it to predict it from
+            if stops.isdisjoint(labels):
+                what = "an answer without its end" if any(sequence.is_answer) else "nothing to learn"
+                faults.append(f"{item.place.file}:{item.place.line} (id {item.place.record.id}): {what}")
+            rows.append({"input_ids": sequence.ids, "labels": labels})
+    if faults:
+        more = f"; and {len(faults) - 10} more" if len(faults) > 10 else ""
+        raise UserError(
+            f"{'; '.join(faults[:10])}{more}. A model would learn never to stop from such rows; mend the "
+            "chat template or leave them out"
+        )
+    return rows
+
+
+def _misfits(fitted: Sequence[Fitted]) -> list[Misfit]:
+    return [
+        Misfit(
+            file=Input(item.place.file).path.name,
+            line=item.place.line,
+            id=item.place.record.id,
+            num_tokens=item.num_tokens,
+            num_kept=sum(len(sequence.ids) for sequence in item.sequences),
+            reason=item.reason,
+        )
+        for item in fitted
+        if item.reason
+    ]
 
 
 def document_columns(
-    sources: Iterable[Input], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    sources: Iterable[Input],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    is_joined: bool = True,
 ) -> Columns:
-    """Documents joined with end tokens and cut into blocks of max_length; every token is labelled."""
-    stream: list[int] = []
-    num_records = 0
+    """Rows of documents, each ended with the end token, cut at max_length; every token is learnt.
+
+    Joined, a row goes on with the next document where one ends; else a row is of one document. The first
+    token of a row has no label: nothing stands before it.
+    """
+    documents: list[list[int]] = []
+    empty: list[Misfit] = []
     for source in sources:
-        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
-            if not isinstance(record, Document):
-                raise UserError(f"{source}:{number}: pt wants documents; this is a {record.kind}")
-            num_records += 1
-            stream += [*encode(tokenizer, record.text), end_id(tokenizer)]
+        for number, document in enumerate(_read_documents(source), 1):
+            if ids := encode_plain(tokenizer, document.text):
+                documents.append([*ids, end_id(tokenizer)])
+            else:
+                empty.append(Misfit(source.path.name, number, document.id, 0, 0, "empty"))
+    streams = [[token for ids in documents for token in ids]] if is_joined else documents
+    blocks = [block for stream in streams for block in _cut(stream, max_length)]
+    return balance(
+        [{"input_ids": block, "labels": [IGNORED, *block[1:]]} for block in blocks],
+        num_records=len(documents) + len(empty),
+        num_trained=len(documents),
+        num_tokens=sum(map(len, documents)),
+        misfits=empty,
+        undrawn=0,
+        where=", ".join(sources),
+    )
+
+
+def _read_documents(source: Input) -> Iterator[Document]:
+    if source.path.suffix == ".txt":
+        try:
+            text = source.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{source}: is not UTF-8; `medtune prepare` reads other encodings and makes records"
+            ) from None
+        yield Document(id=content_id(text), text=text)
+        return
+    for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
+        if not isinstance(record, Document):
+            raise UserError(f"{source}:{number}: pt wants documents; this is a {record.kind}")
+        yield record
+
+
+def _cut(stream: list[int], max_length: int) -> list[list[int]]:
     cuts = [*range(0, len(stream), max_length), len(stream)]
     if len(cuts) > 2 and cuts[-1] - cuts[-2] == 1:
         cuts[-2] -= 1  # one token alone predicts nothing, so it takes another from its neighbour
-    blocks = [stream[start:end] for start, end in pairwise(cuts)]
-    rows = [{"input_ids": block, "labels": list(block)} for block in blocks if len(block) > 1]
-    return _columns(rows, num_records, [], where=", ".join(sources))
-
-
-def _columns(
-    rows: list[dict[str, list[int]]], num_records: int, too_long: list[TooLong], *, where: str
-) -> Columns:
-    if not rows:
-        raise UserError(
-            f"{where}: nothing to train on ({num_records} records, {len(too_long)} of them over max_length)"
-        )
-    return Columns(
-        dataset=Dataset.from_list(rows),
-        num_records=num_records,
-        too_long=too_long,
-        num_tokens=sum(len(row["input_ids"]) for row in rows),
-        num_trained_tokens=sum(label != IGNORED for row in rows for label in row["labels"]),
-    )
+    return [stream[start:end] for start, end in pairwise(cuts) if end > start]

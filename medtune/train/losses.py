@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from medtune.artifact import write_bytes, write_text
-from medtune.train.columns import IGNORED
+from medtune.train.ledger import IGNORED
 
 PLAIN_HEADS = ("glm4", "llama", "qwen2", "qwen3")
 """Families whose logits are the output layer's, neither scaled nor capped."""
@@ -28,7 +28,13 @@ def answer_loss(
     are the user's, and on a CPU scoring them takes as long as the layers of a small model.
     """
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    hidden = causal.get_decoder()(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+    # Packed rows come with positions in place of a mask; a cache would hide their borders from attention.
+    hidden = causal.get_decoder()(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs.get("attention_mask"),
+        position_ids=inputs.get("position_ids"),
+        use_cache=False,
+    )
     targets = inputs["labels"][:, 1:]
     is_wanted = targets != IGNORED
     logits = causal.get_output_embeddings()(hidden.last_hidden_state[:, :-1][is_wanted])

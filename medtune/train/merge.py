@@ -5,12 +5,22 @@ from peft import PeftModel
 from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from medtune.artifact import Counts, digest_of, read_manifest
-from medtune.engines.hf import lay_adapter, load_model, load_tokenizer, save_model, torch_dtype
+from medtune.artifact import Counts
+from medtune.config import Input
+from medtune.engines.loading import (
+    check_base,
+    lay_adapter,
+    load_model,
+    load_tokenizer,
+    quantization_of,
+    save_model,
+    torch_dtype,
+)
 from medtune.engines.render import render_prompt
 from medtune.errors import UserError
 from medtune.records import Message
 from medtune.train.config import MergeConfig
+from medtune.train.methods import kind_of
 
 PROMPTS = (
     "你好",
@@ -24,9 +34,14 @@ PROMPTS = (
 
 def run(config: MergeConfig) -> Counts:
     """The counts of the merged model in `config.out`: largest difference found, number of tokens compared."""
-    check_base(config)
+    check_mergeable(config.adapter)
+    check_base(config.adapter, config.model)
     tokenizer = load_tokenizer(config.adapter)
-    model = lay_adapter(load_model(config.model, "float32"), config.adapter)
+    quantize = quantization_of(config.quantize, config.adapter)
+    base = load_model(config.model, "float32", quantize=quantize)
+    if quantize != "none":  # the weights that training saw, in full width again
+        base = base.dequantize(torch.float32)
+    model = lay_adapter(base, config.adapter)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise UserError(
             f"{config.adapter}: its tokenizer has more tokens than {config.model}; this is not its base"
@@ -48,16 +63,14 @@ def run(config: MergeConfig) -> Counts:
     return {"max_difference": difference, "tokens_compared": sum(len(part) for part in apart)}
 
 
-def check_base(config: MergeConfig) -> None:
-    """Nothing, or a UserError when the adapter's manifest names another base.
-
-    A hub id and a copy cannot be compared.
-    """
-    manifest = None if config.adapter.is_hub_id else read_manifest(config.adapter.path)
-    trained_on = manifest.inputs["model.path"] if manifest else None
-    if trained_on and ("@" in trained_on) == config.model.is_hub_id and trained_on != digest_of(config.model):
+def check_mergeable(adapter: Input) -> None:
+    """Nothing, or a UserError with the way out: what stands before the text is no part of any weight."""
+    if not adapter.is_hub_id and not adapter.scheme and (adapter.path / "config.json").exists():
+        raise UserError(f"{adapter}: is a whole model already, with nothing to add to it; use it as it is")
+    if (kind := kind_of(adapter)) in ("prefix", "prompt"):
         raise UserError(
-            f"{config.adapter}: was not trained on {config.model}; name the base that it was trained on"
+            f"{adapter}: a {kind} stands before the text and is part of no weight, so it cannot be merged; "
+            "name it as the adapter beside its base, or train with method.type lora or ia3, which merge"
         )
 
 

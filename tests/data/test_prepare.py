@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from medtune.artifact import read_jsonl
-from medtune.config import Input
 from medtune.data.config import PrepareConfig
 from medtune.data.prepare import run
 from medtune.errors import UserError

@@ -136,7 +136,7 @@ class Learnt(NamedTuple):
 def learnt_parts(sequences: list[Rendered]) -> list[Learnt]:
     """Every unbroken stretch of answer ids, with all that stands before it."""
     parts: list[Learnt] = []
-    for ids, is_answer in sequences:
+    for ids, is_answer, _ in sequences:
         assert len(ids) == len(is_answer)
         position = 0
         for is_learnt, group in groupby(is_answer):
@@ -281,8 +281,8 @@ def test_a_template_that_words_the_prompt_differently_with_the_answer_is_refused
     plain_tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     head, _, tail = CHATML.rpartition("assistant\n")
-    plain_tokenizer.chat_template = f"{head}assistant\n<think>{tail}"
-    assert prompt_text(plain_tokenizer, TALKS["one"][:1]).endswith("<think>")
+    plain_tokenizer.chat_template = f"{head}assistant\n答：{tail}"
+    assert prompt_text(plain_tokenizer, TALKS["one"][:1]).endswith("答：")
     with pytest.raises(UserError, match="words the prompt differently"):
         render_dialogue(plain_tokenizer, TALKS["one"])
 

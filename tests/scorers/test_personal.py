@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medtune.scorers.personal import RANK, Span, find_names, find_personal_data
 from medtune.scorers.personal_numbers import is_identity, is_luhn
-from medtune.scorers.personal_words import Starts, any_of
+from medtune.scorers.personal_words import COMMON, EVERYDAY, NEVER, Starts, any_of
 
 DEV = Path(__file__).parent.parent / "data" / "personal_dev.jsonl"
 ROWS = [orjson.loads(line) for line in DEV.read_text(encoding="utf-8").splitlines()]
@@ -235,3 +235,10 @@ def test_long_lines_cost_no_more_than_their_length(unit: str) -> None:
 
     # Twelve times the length: linear cost gives 12, quadratic 144.
     assert seconds(12000) < 50 * max(seconds(1000), 0.004)
+
+
+def test_everyday_words_come_from_the_installed_dictionary() -> None:
+    assert "东京" in EVERYDAY.words and "付出" in EVERYDAY.words
+    assert "坚持" in COMMON and "建国" not in COMMON  # a word that many people bear as a name
+    assert len(COMMON) > 10_000 and len(EVERYDAY.words) > 5_000
+    assert not any(set(word) & NEVER for word in COMMON)

@@ -9,11 +9,15 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input
-from medtune.engines.hf import load_tokenizer
-from medtune.engines.render import encode, render_dialogue
+from medtune.data.config import PrepareConfig
+from medtune.data.prepare import run as prepare_run
+from medtune.engines.loading import load_tokenizer
+from medtune.engines.render import Rendered, encode, render_dialogue, stop_ids
 from medtune.errors import UserError
 from medtune.records import Dialogue, Document, Message
-from medtune.train.columns import IGNORED, dialogue_columns, document_columns
+from medtune.train.columns import Fitted, Place, dialogue_columns, document_columns, label_rows
+from medtune.train.config import Replay, Truncation
+from medtune.train.ledger import IGNORED, Columns
 
 
 @pytest.fixture
@@ -41,12 +45,16 @@ def test_the_ledger_adds_up(tokenizer: PreTrainedTokenizerBase, talks: Path) -> 
     columns = dialogue_columns([Input(talks)], tokenizer, max_length=limit)
     kept = [length for length in lengths if length <= limit]
     assert columns.num_records == len(lengths) == 6
-    assert len(columns.too_long) == len(lengths) - len(kept) > 0
+    assert len(columns.too_long) == len(columns.misfits) == len(lengths) - len(kept) > 0
     assert len(columns.dataset) == len(kept)
     assert columns.num_tokens == sum(kept)
     assert columns.num_trained_tokens == sum(
         label != IGNORED for row in columns.dataset for label in row["labels"]
     )
+    ledger = columns.ledger
+    assert (ledger.records, ledger.trained, ledger.dropped) == (6, len(kept), {"too long": 6 - len(kept)})
+    assert (ledger.tokens, ledger.cut_tokens) == (sum(lengths), sum(lengths) - sum(kept))
+    assert ledger.trained_tokens + ledger.prompt_tokens == sum(kept)
 
 
 def test_a_dialogue_of_exactly_the_longest_length_is_kept(
@@ -79,6 +87,155 @@ def test_what_is_no_dialogue_with_an_answer_is_named_by_file_and_line(
         dialogue_columns([Input(tmp_path / "asked.jsonl")], tokenizer, max_length=500)
 
 
+@pytest.fixture
+def long_talk(tmp_path: Path) -> Dialogue:
+    """A dialogue of four turns under a system prompt, alone in long.jsonl."""
+    texts = ("第一问", "一", "第二问", "二二", "第三问", "三三三", "第四问", "四四四四")
+    said = [
+        Message(role="assistant" if place % 2 else "user", content=text) for place, text in enumerate(texts)
+    ]
+    talk = Dialogue(id="long", messages=(Message(role="system", content="你是医生。"), *said))
+    write_jsonl(tmp_path / "long.jsonl", [talk])
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("truncation", "kept", "reason"),
+    [
+        ("left", [[1, 2, 3]], "cut on the left"),
+        ("right", [[0, 1, 2]], "cut on the right"),
+        ("split", [[0, 1, 2], [3]], "split"),
+    ],
+)
+def test_a_long_dialogue_is_shortened_by_whole_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    long_talk: Dialogue,
+    tmp_path: Path,
+    truncation: Truncation,
+    kept: list[list[int]],
+    reason: str,
+) -> None:
+    def ids(turns: list[int]) -> list[int]:
+        said = [message for turn in turns for message in long_talk.messages[1 + 2 * turn : 3 + 2 * turn]]
+        return render_dialogue(tokenizer, [long_talk.messages[0], *said])[0].ids
+
+    whole = ids([0, 1, 2, 3])
+    columns = dialogue_columns(
+        [Input(tmp_path / "long.jsonl")], tokenizer, max_length=len(whole) - 1, truncation=truncation
+    )
+    assert [row["input_ids"] for row in columns.dataset] == [ids(turns) for turns in kept]
+    for row, turns in zip(columns.dataset, kept, strict=True):
+        learnt = tokenizer.decode([label for label in row["labels"] if label != IGNORED])
+        answers = [long_talk.messages[2 + 2 * turn].content for turn in turns]
+        assert learnt == "".join(f"{answer}<|im_end|>" for answer in answers)
+    (misfit,) = columns.misfits
+    assert misfit == ("long.jsonl", 1, "long", len(whole), columns.num_tokens, reason)
+    ledger = columns.ledger
+    assert (ledger.records, ledger.trained, ledger.dropped, ledger.shortened) == (1, 1, {}, {reason: 1})
+    assert ledger.tokens + ledger.repeated_tokens == columns.num_tokens + ledger.cut_tokens
+    assert bool(ledger.repeated_tokens) == (truncation == "split") != bool(ledger.cut_tokens)
+
+
+@pytest.mark.parametrize("truncation", ["drop", "left", "right", "split"])
+def test_a_single_turn_that_is_too_long_is_left_out(
+    tokenizer: PreTrainedTokenizerBase, write_talks: Callable[..., Path], truncation: Truncation
+) -> None:
+    file = write_talks("two.jsonl", ("头痛", "多喝水"), ("头痛", "多喝水，" * 50))
+    columns = dialogue_columns([Input(file)], tokenizer, max_length=60, truncation=truncation)
+    (misfit,) = columns.too_long
+    assert (misfit.line, misfit.num_kept, misfit.reason) == (2, 0, "too long")
+    assert (len(columns.dataset), columns.ledger.dropped) == (1, {"too long": 1})
+
+
+def test_replay_is_drawn_by_ratio_and_the_same_each_time(
+    tokenizer: PreTrainedTokenizerBase, talks: Path, write_talks: Callable[..., Path]
+) -> None:
+    general = write_talks("general.jsonl", *((f"通用{n}", "好") for n in range(20)))
+
+    def draw(ratio: float, seed: int) -> Columns:
+        replay = Replay(path=Input(general), ratio=ratio)
+        return dialogue_columns([Input(talks)], tokenizer, max_length=500, replay=replay, seed=seed)
+
+    def general_rows(columns: Columns) -> list[str]:
+        return [text for row in columns.dataset if "通用" in (text := tokenizer.decode(row["input_ids"]))]
+
+    once = draw(0.5, 1)
+    assert (once.num_records, len(once.dataset), len(general_rows(once))) == (9, 9, 3)
+    assert (once.ledger.records, once.ledger.trained) == (26, 9)
+    assert once.ledger.dropped == {"not drawn for replay": 17}
+    assert general_rows(draw(0.5, 1)) == general_rows(once) != general_rows(draw(0.5, 2))
+    assert len(set(general_rows(draw(3, 1)))) == 18
+    with pytest.raises(UserError, match=r"general.jsonl: replay.ratio 4.0 wants 4 dialogues more than fit"):
+        draw(4, 1)
+
+
+def test_rows_without_a_label_or_an_end_stop_the_run_with_their_ids(
+    tokenizer: PreTrainedTokenizerBase, talks: Path
+) -> None:
+    talk = next(read_jsonl(talks, Dialogue))
+    ((ids, is_answer),) = (sequence[:2] for sequence in render_dialogue(tokenizer, talk.messages))
+    last = max(place for place, learnt in enumerate(is_answer) if learnt)
+    mute, endless = [False] * len(ids), [*is_answer[:last], False, *is_answer[last + 1 :]]
+    for faulty, what in ((mute, "nothing to learn"), (endless, "an answer without its end")):
+        item = Fitted(Place("x.jsonl", 7, talk), len(ids), [Rendered(ids, faulty)], None)
+        with pytest.raises(UserError, match=rf"x.jsonl:7 \(id {talk.id}\): {what}"):
+            label_rows([item], stops=set(stop_ids(tokenizer)))
+
+
+def test_learnt_prompts_have_no_label_before_their_first_token(
+    tokenizer: PreTrainedTokenizerBase, talks: Path
+) -> None:
+    columns = dialogue_columns([Input(talks)], tokenizer, max_length=500, train_on_prompt=True)
+    assert all(row["labels"][0] == IGNORED != row["labels"][1] for row in columns.dataset)
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "toyhom_neike_sample.csv",
+        "toyhom_neike.txt",
+        "huatuo_knowledge_8k.jsonl",
+        "medical_o1_think_926.jsonl",
+        "safety_red_team.jsonl",
+        "medical_sft_1k_sharegpt.jsonl",
+        "medalpaca_cot_999.jsonl",
+        "kuake_text_answer.json",
+        "medical_corpus.txt",
+    ],
+)
+def test_the_ledger_of_real_dialogues_adds_up(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, name: str
+) -> None:
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} is not there")
+    config = {"out": tmp_path / "out", "source": [{"path": str(DATA / name), "max_samples": 150}]}
+    prepare_run(
+        PrepareConfig.model_validate(
+            {**config, "valid": 0, "test": 0, "max_dropped": 1, "annotate": False, "deidentify": False}
+        )
+    )
+    file = Input(tmp_path / "out" / "train.jsonl")
+    lengths = sorted(
+        sum(len(sequence.ids) for sequence in render_dialogue(tokenizer, talk.messages))
+        for talk in read_jsonl(file.path, Dialogue)
+    )
+    limit = lengths[len(lengths) // 2]
+    for truncation in ("drop", "split"):
+        columns = dialogue_columns([file], tokenizer, max_length=limit, truncation=truncation)
+        ledger = columns.ledger
+        assert ledger.records == len(lengths) == ledger.trained + sum(ledger.dropped.values())
+        assert ledger.tokens == sum(lengths)
+        assert ledger.tokens + ledger.repeated_tokens == (
+            ledger.trained_tokens + ledger.prompt_tokens + ledger.cut_tokens
+        )
+        assert sum(len(row["input_ids"]) for row in columns.dataset) == columns.num_tokens
+        assert len(columns.misfits) == ledger.dropped.get("too long", 0) + sum(ledger.shortened.values()) > 0
+
+
 def test_padding_is_never_learnt(tokenizer: PreTrainedTokenizerBase, talks: Path) -> None:
     rows = list(dialogue_columns([Input(talks)], tokenizer, max_length=500).dataset)
     batch = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)(rows)
@@ -107,8 +264,8 @@ def test_blocks_hold_every_token_once_in_order(
     columns = document_columns([Input(documents)], tokenizer, max_length=max_length)
     stream = stream_of(tokenizer, documents)
     assert [token for row in columns.dataset for token in row["input_ids"]] == stream
-    assert columns.num_tokens == columns.num_trained_tokens == len(stream)
-    assert all(row["labels"] == row["input_ids"] for row in columns.dataset)
+    assert columns.num_tokens == len(stream) == columns.num_trained_tokens + len(columns.dataset)
+    assert all(row["labels"] == [IGNORED, *row["input_ids"][1:]] for row in columns.dataset)
     assert all(2 <= len(row["input_ids"]) <= max_length for row in columns.dataset)
 
 
@@ -136,3 +293,42 @@ def test_no_documents_are_refused(tokenizer: PreTrainedTokenizerBase, tmp_path: 
     write_jsonl(tmp_path / "none.jsonl", [])
     with pytest.raises(UserError, match="nothing to train on"):
         document_columns([Input(tmp_path / "none.jsonl")], tokenizer, max_length=64)
+
+
+def test_documents_apart_have_rows_of_their_own(tokenizer: PreTrainedTokenizerBase, documents: Path) -> None:
+    columns = document_columns([Input(documents)], tokenizer, max_length=64, is_joined=False)
+    stream = stream_of(tokenizer, documents)
+    assert [token for row in columns.dataset for token in row["input_ids"]] == stream
+    ends = [row["input_ids"].count(tokenizer.eos_token_id) for row in columns.dataset]
+    assert sum(ends) == 6 and set(ends) == {0, 1}, "only the last row of a document ends it"
+    assert all(2 <= len(row["input_ids"]) <= 64 for row in columns.dataset)
+    assert columns.ledger.trained_tokens + len(columns.dataset) == columns.ledger.tokens == len(stream)
+
+
+def test_padding_of_documents_is_never_learnt(tokenizer: PreTrainedTokenizerBase, documents: Path) -> None:
+    rows = list(document_columns([Input(documents)], tokenizer, max_length=500, is_joined=False).dataset)
+    batch = DataCollatorForLanguageModeling(pad_token_id=tokenizer.eos_token_id)(rows)
+    for place, row in enumerate(rows):
+        length = len(row["input_ids"])
+        assert batch["labels"][place, length - 1] == tokenizer.eos_token_id, "the end itself is learnt"
+        assert set(batch["labels"][place, length:].tolist()) <= {IGNORED}
+
+
+def test_a_raw_text_is_one_document(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    (tmp_path / "raw.txt").write_text("高血压患者应少吃盐。\n\n多运动。", encoding="utf-8-sig")
+    columns = document_columns([Input(tmp_path / "raw.txt")], tokenizer, max_length=500)
+    (row,) = columns.dataset
+    assert tokenizer.decode(row["input_ids"][:-1]) == "高血压患者应少吃盐。\n\n多运动。"
+    assert row["labels"][-1] == tokenizer.eos_token_id
+    (tmp_path / "raw.txt").write_text("高血压患者", encoding="gb18030")
+    with pytest.raises(UserError, match=r"raw.txt: is not UTF-8; `medtune prepare` reads"):
+        document_columns([Input(tmp_path / "raw.txt")], tokenizer, max_length=500)
+
+
+def test_a_document_without_a_text_is_left_out_and_listed(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "d.jsonl", [Document(id="1", text=""), Document(id="2", text="多喝水")])
+    columns = document_columns([Input(tmp_path / "d.jsonl")], tokenizer, max_length=64)
+    assert [(misfit.line, misfit.id, misfit.reason) for misfit in columns.misfits] == [(1, "1", "empty")]
+    assert (columns.ledger.records, columns.ledger.dropped) == (2, {"empty": 1})

@@ -11,7 +11,9 @@ import torch
 from medtune.artifact import write_jsonl
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.hf import lay_adapter, load_model, load_tokenizer
+from medtune.engines.config import EngineRuntime, HfEngine
+from medtune.engines.hf import HfInProcess
+from medtune.engines.loading import lay_adapter, load_model, load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Message
 from medtune.train.config import MergeConfig, SftConfig
@@ -122,3 +124,60 @@ def test_another_base_of_another_family_is_refused_without_a_manifest_too(
     with pytest.raises(UserError, match=r"does not fit|not its base|cannot be loaded"):
         run_command("merge", configure(other, adapter, tmp_path / "out"))
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"type": "ia3"},
+        {"type": "qlora", "rank": 2},
+        {"type": "qlora", "rank": 2, "init": "loftq"},
+        {"type": "lora", "rank": 2, "init": "pissa"},
+        {"type": "lora", "rank": 2, "use_dora": True},
+        {"type": "lora", "rank": 2, "modules_to_save": ["embed_tokens"]},
+    ],
+    ids=["ia3", "qlora", "loftq", "pissa", "dora", "embeddings"],
+)
+def test_every_adapter_that_is_part_of_weights_merges(
+    tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path, method: dict[str, Any]
+) -> None:
+    adapter = train_adapter(tiny_model_dir, talks, {**shape, "method": method}, tmp_path / "adapter")
+    run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out"))
+    runtime = EngineRuntime(device="cpu", num_threads=1)
+    ids = torch.tensor([[5, 9, 40, 77]])
+    apart = (
+        HfInProcess(HfEngine(model=Input(tiny_model_dir), adapter=Input(adapter)), runtime).model(ids).logits
+    )
+    together = load_model(Input(tmp_path / "out"), "float32")(ids).logits
+    torch.testing.assert_close(apart, together, atol=1e-3, rtol=0)
+    assert not torch.allclose(together, load_model(Input(tiny_model_dir), "float32")(ids).logits, atol=1e-2)
+
+
+def test_a_qlora_can_be_added_to_the_base_as_it_is(
+    tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    method = {"type": "qlora", "rank": 2}
+    adapter = train_adapter(tiny_model_dir, talks, {**shape, "method": method}, tmp_path / "adapter")
+    run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out", quantize="none"))
+    ids = torch.tensor([[5, 9, 40, 77]])
+    engine = HfEngine(model=Input(tiny_model_dir), adapter=Input(adapter), quantize="none")
+    apart = HfInProcess(engine, EngineRuntime(device="cpu", num_threads=1)).model(ids).logits
+    together = load_model(Input(tmp_path / "out"), "float32")(ids).logits
+    torch.testing.assert_close(apart, together, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["prefix", "prompt"])
+def test_what_stands_before_the_text_is_not_merged(
+    tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    adapter = train_adapter(tiny_model_dir, talks, {**shape, "method": {"type": kind}}, tmp_path / "adapter")
+    with pytest.raises(UserError, match=rf"a {kind} stands before the text.*name it as the adapter"):
+        run_command("merge", configure(tiny_model_dir, adapter, tmp_path / "out"))
+
+
+def test_a_whole_model_needs_no_merging(
+    tiny_model_dir: Path, talks: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    frozen = train_adapter(tiny_model_dir, talks, {**shape, "method": "freeze"}, tmp_path / "frozen")
+    with pytest.raises(UserError, match=r"whole model already.*use it as it is"):
+        run_command("merge", configure(tiny_model_dir, frozen, tmp_path / "out"))

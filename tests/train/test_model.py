@@ -12,7 +12,15 @@ from medtune.errors import UserError
 from medtune.train.config import NewModel, PretrainedModel, PtConfig, SftConfig
 from medtune.train.model import open_model
 
-FAMILIES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "glm4": "Glm4", "llama": "Llama"}
+FAMILIES = {
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "qwen3_moe": "Qwen3Moe",
+    "glm4": "Glm4",
+    "llama": "Llama",
+    "internlm": "Llama",
+    "baichuan": "Llama",
+}
 
 
 def new(tokenizer_dir: Path, **values: Any) -> NewModel:
@@ -26,7 +34,8 @@ def test_a_new_model_is_of_its_family_and_size(tiny_tokenizer_dir: Path, family:
     assert type(model).__name__ == f"{FAMILIES[family]}ForCausalLM"
     assert model.config.num_hidden_layers == 2
     assert model.get_input_embeddings().weight.shape == (len(tokenizer), 32)
-    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert is_tied == (family != "baichuan")
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert model.config.pad_token_id == tokenizer.pad_token_id
 
@@ -40,6 +49,38 @@ def test_the_seed_alone_decides_the_weights(tiny_tokenizer_dir: Path, family: st
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_internlm_is_a_llama_with_biases_in_attention(tiny_tokenizer_dir: Path) -> None:
+    names = {
+        name
+        for name, _ in open_model(new(tiny_tokenizer_dir, family="internlm"), seed=1).model.named_parameters()
+    }
+    assert {f"model.layers.0.self_attn.{part}_proj.bias" for part in "qkvo"} <= names
+
+
+def test_a_mixture_has_the_experts_that_it_is_told(tiny_tokenizer_dir: Path) -> None:
+    model = open_model(new(tiny_tokenizer_dir, family="qwen3_moe", num_experts=4), seed=1).model
+    assert model.config.num_experts == 4
+    assert model.config.num_experts_per_tok == 2
+    assert model.get_parameter("model.layers.0.mlp.experts.down_proj").shape == (4, 32, 64)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"family": "qwen3", "num_experts": 4}, "qwen3 has no experts; use family: qwen3_moe"),
+        (
+            {"family": "qwen3_moe", "num_experts": 4, "num_experts_per_tok": 5},
+            "cannot be more than num_experts",
+        ),
+    ],
+)
+def test_experts_that_cannot_be_are_refused(
+    tiny_tokenizer_dir: Path, values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        new(tiny_tokenizer_dir, **values)
 
 
 def test_a_width_that_the_heads_cannot_share_is_refused(tiny_tokenizer_dir: Path) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.hf import load_model, load_tokenizer
+from medtune.engines.loading import load_model, load_tokenizer
 from medtune.train.config import PtConfig
 
 
@@ -38,7 +39,7 @@ def test_every_token_of_the_documents_is_learnt(
     endless = {"max_steps": -1, "num_train_epochs": 1}
     config = configure(tmp_path / "out", documents, str(tiny_model_dir), {**shape, **endless}, max_length=32)
     counts = run_command("pt", config).counts
-    assert counts["tokens_seen"] == counts["trained_tokens_seen"]
+    assert counts["tokens_seen"] == counts["trained_tokens_seen"] + counts["rows"], "all but a row's first"
     assert (counts["records"], counts["too_long"], counts["epochs"]) == (6, 0, 1.0)
     assert counts["steps"] == -(-counts["rows"] // 2)
     assert counts["rows"] == -(-counts["tokens_seen"] // 32)
@@ -51,3 +52,27 @@ def test_a_valid_file_of_documents_is_measured(
     counts = run_command("pt", config).counts
     assert counts["eval_loss"] > 0
     assert counts["valid_records"] == 6
+
+
+def test_packed_documents_have_the_loss_of_single_ones(
+    tiny_model_dir: Path, documents: Path, shape: dict[str, Any], tmp_path: Path
+) -> None:
+    one_step = {**shape, "max_steps": 1, "max_length": 250, "per_device_train_batch_size": 6}
+    alone, packed, joined = (
+        run_command(
+            "pt", configure(tmp_path / str(way), documents, str(tiny_model_dir), one_step, packing=way)
+        ).counts
+        for way in (False, True, "joined")
+    )
+    assert alone["rows"] == 6 > packed["rows"] >= joined["rows"]
+    assert packed["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert joined["loss"] != pytest.approx(alone["loss"], rel=1e-4)
+    assert packed["ledger"] == alone["ledger"]
+
+
+def test_a_raw_text_can_be_pretrained_on(tiny_model_dir: Path, shape: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "raw.txt").write_text("高血压患者应少吃盐、多运动、定期量血压。" * 20, encoding="utf-8")
+    config = configure(tmp_path / "out", tmp_path / "raw.txt", str(tiny_model_dir), shape)
+    counts = run_command("pt", config).counts
+    assert (counts["records"], counts["ledger"]["trained"]) == (1, 1)
+    assert (config.out / "dropped.jsonl").read_bytes() == b""

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from medtune.artifact import write_jsonl
 from medtune.commands import run_command
 from medtune.errors import UserError
+from medtune.records import Dialogue, Message
 from medtune.train.config import SftConfig
 
 # Raised inside PEFT, where no caller can avoid it.
@@ -69,3 +71,68 @@ def test_an_adapter_can_be_trained_by_several_files(
 ) -> None:
     files = [str(write_talks(f"{n}.jsonl", turn)) for n, turn in enumerate(SHORT)]
     assert run_command("sft", configure(train=files)).counts["records"] == 3
+
+
+# ---- length, packing, replay ----
+
+
+def test_the_ledger_stands_in_the_results(configure: Callable[..., SftConfig]) -> None:
+    config = configure(max_dropped=0.25)
+    run_command("sft", config)
+    ledger = json.loads((config.out / "train_results.json").read_bytes())["ledger"]
+    assert ledger["records"] == ledger["trained"] + sum(ledger["dropped"].values()) == 4
+    assert ledger["dropped"] == {"too long": 1}
+    in_rows = ledger["trained_tokens"] + ledger["prompt_tokens"]
+    assert ledger["tokens"] + ledger["repeated_tokens"] == in_rows + ledger["cut_tokens"]
+
+
+@pytest.mark.parametrize("truncation", ["left", "right", "split"])
+def test_what_was_cut_is_listed_beside_what_was_left_out(
+    configure: Callable[..., SftConfig], tmp_path: Path, truncation: str
+) -> None:
+    turns = [(f"第{n}问" * 5, "多喝水，" * 4) for n in range(6)]
+    said = [
+        Message(role=role, content=text)
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+    write_jsonl(tmp_path / "talk.jsonl", [Dialogue(id="long", messages=tuple(said))])
+    config = configure(train=[str(tmp_path / "talk.jsonl")], truncation=truncation)
+    counts = run_command("sft", config).counts
+    (listed,) = map(json.loads, (config.out / "dropped.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (listed["file"], listed["line"], listed["id"]) == ("talk.jsonl", 1, "long")
+    assert (counts["too_long"], counts["ledger"]["shortened"]) == (0, {listed["reason"]: 1})
+    assert listed["num_tokens"] == counts["ledger"]["tokens"] > 160
+    assert listed["num_kept"] == counts["ledger"]["trained_tokens"] + counts["ledger"]["prompt_tokens"]
+
+
+def test_packed_rows_are_trained_on_and_measured_like_single_ones(
+    configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
+) -> None:
+    good = str(write_talks("good.jsonl", *SHORT * 4))
+    one_step = {"train": [good], "valid": good, "max_steps": 1, "save_steps": 1, "method": {"type": "full"}}
+    alone, packed = (
+        run_command(
+            "sft",
+            configure(
+                **one_step, out=f"{configure().out}-{name}", packing=name == "packed",
+                per_device_train_batch_size=12,
+            ),
+        ).counts
+        for name in ("alone", "packed")
+    )  # fmt: skip
+    assert packed["rows"] < alone["rows"] == 12
+    for key in ("loss", "eval_loss"):
+        assert packed[key] == pytest.approx(alone[key], rel=1e-4), key
+    assert packed["ledger"] == alone["ledger"]
+    assert packed["tokens_seen"] == alone["tokens_seen"]
+
+
+def test_general_dialogues_are_mixed_in_and_counted(
+    configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
+) -> None:
+    good = str(write_talks("good.jsonl", *SHORT))
+    general = str(write_talks("general.jsonl", *((f"通用{n}", "好") for n in range(5))))
+    counts = run_command("sft", configure(train=[good], replay={"path": general, "ratio": 1})).counts
+    assert (counts["records"], counts["rows"]) == (6, 6)
+    assert counts["ledger"]["dropped"] == {"not drawn for replay": 2}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,23 +14,30 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from datasets import Dataset, load_from_disk
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 import medtune
-from medtune.artifact import CHECKPOINTS, digest_of_file, product_files, write_json
+from medtune.artifact import CHECKPOINTS, digest_of_file, product_files, read_manifest, write_json
 from medtune.commands import run_command
-from medtune.config import Input
+from medtune.config import Input, load
+from medtune.data.config import PrepareConfig
 from medtune.engines.hf import lay_adapter, load_model
-from medtune.errors import UserError
-from medtune.train import trainer
+from medtune.errors import Diverged, UserError
+from medtune.train import checkpoints, guards
+from medtune.train.arguments import deepspeed_settings, fsdp_settings, trl_arguments
+from medtune.train.card import find_licences
+from medtune.train.checkpoints import COMPLETE, latest_checkpoint
 from medtune.train.columns import dialogue_columns, document_columns
-from medtune.train.config import PtConfig, SftConfig
+from medtune.train.config import Parallel, PtConfig, SftConfig
 from medtune.train.losses import PLAIN_HEADS, answer_loss, write_losses
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
-from medtune.train.trainer import COMPLETE, fit, latest_checkpoint, trl_arguments
+from medtune.train.order import EpochSampler, share_of_rows
+from medtune.train.trainer import fit
 
 # Raised inside PEFT, where no caller can avoid it.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -118,6 +126,7 @@ def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_
 ) -> None:
     manifest = run_command("sft", configure(tmp_path / "out"))
     assert set(manifest.files) == {
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "chat_template.jinja",
@@ -188,7 +197,7 @@ def test_the_loss_falls_on_what_is_learnt(configure: Configure, tmp_path: Path) 
 LONG = {"max_steps": 6, "save_steps": 2, "logging_steps": 3}
 
 
-class Interrupted(trainer.Watch):
+class CtrlC(guards.Watch):
     """Ctrl-C when a step ends, before it is logged or saved."""
 
     step = 5
@@ -203,7 +212,7 @@ class Interrupted(trainer.Watch):
 
 def interrupt(config: SftConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Watch", Interrupted)
+        patch.setattr(guards, "Watch", CtrlC)
         with pytest.raises(KeyboardInterrupt):
             run_command("sft", config)
 
@@ -220,7 +229,7 @@ def broken_off(
     yield config, unbroken.files
 
 
-def checkpoints(config: SftConfig) -> set[str]:
+def names_of_checkpoints(config: SftConfig) -> set[str]:
     return {path.name for path in (config.out / CHECKPOINTS).iterdir() if path.is_dir()}
 
 
@@ -228,14 +237,14 @@ def first_step(monkeypatch: pytest.MonkeyPatch, config: SftConfig) -> tuple[int,
     """At which step a run begins, and the files it makes."""
     seen: list[int] = []
 
-    class Noting(trainer.Watch):
+    class Noting(guards.Watch):
         def on_train_begin(
             self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
         ) -> None:
             super().on_train_begin(args, state, control)
             seen.append(state.global_step)
 
-    monkeypatch.setattr(trainer, "Watch", Noting)
+    monkeypatch.setattr(guards, "Watch", Noting)
     manifest = run_command("sft", config)
     return seen[0], manifest.files
 
@@ -244,7 +253,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     broken_off: tuple[SftConfig, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, unbroken = broken_off
-    assert checkpoints(config) == {"checkpoint-2", "checkpoint-4"}
+    assert names_of_checkpoints(config) == {"checkpoint-2", "checkpoint-4"}
     assert not (config.out / "manifest.json").exists()
     assert first_step(monkeypatch, config) == (4, unbroken)
 
@@ -257,7 +266,7 @@ def test_a_run_resumes_from_the_checkpoint_before_one_that_is_not_whole(
     interrupt(config, monkeypatch)
     (config.out / CHECKPOINTS / "checkpoint-4" / COMPLETE).unlink()
     assert first_step(monkeypatch, config) == (2, unbroken.files)
-    assert "broken-checkpoint-4" in checkpoints(config)
+    assert "broken-checkpoint-4" in names_of_checkpoints(config)
 
 
 def make_checkpoint(folder: Path) -> Path:
@@ -316,7 +325,7 @@ def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
 
     def order(seed: int, epoch: int) -> list[int]:
         torch.rand(epoch + 1)  # what was drawn before must not matter
-        sampler = trainer.EpochSampler(LengthGroupedSampler(2, lengths=lengths), seed)
+        sampler = EpochSampler(LengthGroupedSampler(2, lengths=lengths), seed)
         sampler.set_epoch(epoch)
         return list(sampler)
 
@@ -342,8 +351,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
         save_steps=1,
         logging_steps=logging_steps,
     )
-    with pytest.raises(UserError, match=r"the loss is nan at step \d; lower learning_rate"):
+    with pytest.raises(
+        Diverged, match=r"the (loss|gradient norm) is nan at step \d; lower learning_rate"
+    ) as end:
         run_command("sft", config)
+    assert end.value.exit_code == 3
     kept = latest_checkpoint(config.out / CHECKPOINTS)
     assert kept is not None
     state = json.loads((kept / "trainer_state.json").read_bytes())
@@ -384,6 +396,209 @@ def test_another_loss_type_acts_on_a_cpu_too(configure: Configure, tmp_path: Pat
     assert other.counts["loss"] != plain.counts["loss"]
 
 
+@pytest.mark.parametrize(
+    ("loss", "grad_norm", "is_scaled", "message"),
+    [
+        (float("nan"), 1.0, False, "the loss is nan at step 7"),
+        (float("inf"), 1.0, True, "the loss is inf"),
+        (1.0, float("inf"), False, "the gradient norm is inf"),
+        (1.0, float("inf"), True, None),
+        (1.0, None, False, None),
+    ],
+)
+def test_the_first_number_that_is_none_stops_the_run(
+    loss: float, grad_norm: float | None, is_scaled: bool, message: str | None
+) -> None:
+    sanity = guards.Sanity()
+    if message is None:
+        sanity.check(loss, grad_norm, step=7, is_scaled=is_scaled)
+        return
+    with pytest.raises(Diverged, match=message):
+        sanity.check(loss, grad_norm, step=7, is_scaled=is_scaled)
+
+
+def test_gradients_that_overflow_fp16_for_long_stop_the_run() -> None:
+    sanity = guards.Sanity()
+    for step in range(guards.MAX_SKIPPED):
+        sanity.check(1.0, float("inf"), step=step, is_scaled=True)
+    with pytest.raises(Diverged):
+        sanity.check(1.0, float("inf"), step=99, is_scaled=True)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_handlers_come_back() -> None:
+    before = [signal.getsignal(number) for number in guards.STOPS]
+    with guards.StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(number) for number in guards.STOPS] == before
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_told_before_the_save(tmp_path: Path) -> None:
+    checkpoints.check_disk(tmp_path, wanted=1000)
+    with pytest.raises(UserError, match=r"needs .* GB and .* GB are free; make room"):
+        checkpoints.check_disk(tmp_path, wanted=1 << 60)
+    make_checkpoint(tmp_path / "checkpoint-2")
+    checkpoints.check_disk(tmp_path, wanted=1 << 60)  # the last one tells better than an estimate
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="this system limits no files")
+def test_a_save_that_fails_leaves_no_part_and_the_checkpoint_before(
+    configure: Configure, tmp_path: Path
+) -> None:
+    config = configure(tmp_path / "out", method={"type": "full"}, max_steps=4, save_steps=1)
+    limit = (
+        "import resource; from medtune.train import checkpoints; save = checkpoints.save_state\n"
+        "def fill(folder, saved):\n"
+        "    save(folder, saved)\n"
+        "    if folder.name == 'checkpoint-2': resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "checkpoints.save_state = fill"
+    )
+    process = start(config, limit)
+    assert process.wait(timeout=300) == 1
+    assert latest_checkpoint(config.out / CHECKPOINTS) == config.out / CHECKPOINTS / "checkpoint-2"
+    assert not (config.out / CHECKPOINTS / "checkpoint-3").exists()
+
+
+# ---- the same run? ----
+
+
+def test_rows_have_one_digest_however_they_are_stored(tmp_path: Path) -> None:
+    rows = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}, {"input_ids": [4], "labels": [4]}]
+    data = Dataset.from_list(rows)
+    data.save_to_disk(str(tmp_path / "saved"))
+    digest = checkpoints.digest_of_columns(data)
+    assert checkpoints.digest_of_columns(load_from_disk(str(tmp_path / "saved"))) == digest
+    assert checkpoints.digest_of_columns(Dataset.from_list(rows * 2).select([2, 3])) == digest
+    others = [
+        rows[::-1],
+        [{"input_ids": [1, 2], "labels": [-100, 2]}, {"input_ids": [3, 4], "labels": [3, 4]}],
+    ]
+    assert digest not in [checkpoints.digest_of_columns(Dataset.from_list(other)) for other in others]
+
+
+def test_a_checkpoint_of_another_version_or_other_data_is_refused_unless_allowed(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(tmp_path / "out", **LONG)
+    interrupt(config, monkeypatch)
+    checkpoint = config.out / CHECKPOINTS / "checkpoint-4"
+    state = json.loads((checkpoint / checkpoints.STATE).read_bytes())
+    state["fingerprint"] |= {"torch": "1.0", "data": "0" * 64}
+    write_json(checkpoint / checkpoints.STATE, state)
+    checkpoints.seal(checkpoint)
+    with pytest.raises(
+        UserError, match=r"changed since: data \(00000000, now .*torch \(1\.0, now"
+    ) as refused:
+        run_command("sft", config)
+    assert refused.value.exit_code == 2
+    allowed = config.model_copy(update={"runtime": config.runtime.model_copy(update={"allow_drift": True})})
+    assert first_step(monkeypatch, allowed)[0] == 4
+
+
+def test_a_checkpoint_whose_best_predecessor_is_lost_does_not_serve(tmp_path: Path) -> None:
+    for step in (2, 4, 6):
+        folder = make_checkpoint(tmp_path / f"checkpoint-{step}")
+        best = None if step == 2 else f"elsewhere/checkpoint-{4}"
+        write_json(folder / "trainer_state.json", {"best_model_checkpoint": best})
+        checkpoints.seal(folder)
+    (tmp_path / "checkpoint-4" / "optimizer.pt").write_bytes(b"other")
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+
+
+@pytest.mark.parametrize(("best", "left"), [(None, {4, 5}), (5, {4, 5}), (1, {1, 5})])
+def test_old_checkpoints_go_but_never_the_best(tmp_path: Path, best: int | None, left: set[int]) -> None:
+    for step in range(1, 6):
+        make_checkpoint(tmp_path / f"checkpoint-{step}")
+    (tmp_path / "broken-checkpoint-1").mkdir()
+    checkpoints.rotate(tmp_path, keep=2, best=f"x/checkpoint-{best}" if best else None)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"broken-checkpoint-1", *(f"checkpoint-{step}" for step in left)}
+
+
+# ---- several processes ----
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"parallel": {"type": "ddp"}},
+            r"num_processes is 2, but 1 was started; use  torchrun --nproc_per_node=2",
+        ),
+        ({"parallel": {"type": "fsdp2", "num_processes": 1}}, "fsdp2: wants GPUs"),
+        ({"parallel": {"type": "zero3", "num_processes": 1}}, "zero3: wants GPUs"),
+    ],
+)
+def test_processes_or_gpus_that_are_missing_are_told(
+    configure: Configure, tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        trl_arguments(configure(tmp_path / "out", **values), has_valid=False)
+
+
+def test_the_plugins_get_what_the_section_says() -> None:
+    zero3 = deepspeed_settings(Parallel(type="zero3", offload=True))["zero_optimization"]
+    assert (zero3["stage"], zero3["offload_param"]["device"], zero3["offload_optimizer"]["device"]) == (
+        3,
+        "cpu",
+        "cpu",
+    )
+    zero2 = deepspeed_settings(Parallel(type="zero2"))["zero_optimization"]
+    assert zero2["stage"] == 2 and not [key for key in zero2 if key.startswith(("offload", "stage3"))]
+    assert fsdp_settings(Parallel(type="fsdp2", offload=True))["cpu_offload"] is True
+    with pytest.raises(ValueError, match="ddp shares nothing out"):
+        Parallel(type="ddp", offload=True)
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+
+
+def torchrun(config: SftConfig, folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(config.model_dump(mode="json"), ensure_ascii=False), encoding="utf-8")
+    command = [*TORCHRUN, "-m", "medtune", "sft", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun wants libuv there")
+def test_two_processes_learn_as_one_with_the_same_rows_a_step_and_make_one_directory(
+    configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
+) -> None:
+    turns = [(f"第{n}问：头痛" + "怎么办" * n, "多喝水，" * n + "多休息。") for n in range(1, 9)]
+    train, valid = str(write_talks("train.jsonl", *turns)), str(write_talks("valid.jsonl", *turns[2:6]))
+    common = {"train": [train], "valid": valid, "method": METHODS["lora"], "max_steps": 5, "save_steps": 2}
+    parallel = {"type": "ddp", "num_processes": 2}
+    config = configure(tmp_path / "two", **common, per_device_train_batch_size=2, parallel=parallel)
+    done = torchrun(config, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("made in") == 1
+    again = torchrun(config, tmp_path)
+    assert again.returncode == 0 and again.stdout.count("already made") == 1
+    one = run_command("sft", configure(tmp_path / "one", **common, per_device_train_batch_size=4))
+    two = read_manifest(config.out)
+    assert two is not None and set(two.files) == set(one.files)
+    assert two.counts["tokens_seen"] == one.counts["tokens_seen"]
+    tables = [read_losses(tmp_path / name) for name in ("one", "two")]
+    for key, count in (("loss", 5), ("eval_loss", 3)):
+        ones, twos = ([float(row[key]) for row in table if row[key]] for table in tables)
+        assert ones == pytest.approx(twos, abs=1e-5) and len(ones) == count
+
+
+def test_every_valid_row_is_measured_once_however_many_share_them() -> None:
+    lengths = [3, 9, 4, 8, 5, 7, 6, 2, 1]
+    for processes in (1, 2, 3, 4):
+        shares = [
+            list(share_of_rows(lengths, 2, rank=rank, processes=processes)) for rank in range(processes)
+        ]
+        assert sorted(row for share in shares for batch in share for row in batch) == list(range(9))
+        assert len({len(share) for share in shares}) == 1
+
+
 # ---- the best checkpoint ----
 
 
@@ -416,6 +631,51 @@ def test_the_checkpoint_of_the_lowest_valid_loss_is_what_is_saved(
     assert (manifest.counts["valid_records"], manifest.counts["valid_too_long"]) == (1, 0)
 
 
+def test_a_run_without_a_new_best_loss_stops_early_and_keeps_the_best(
+    configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
+) -> None:
+    train = write_talks("yes.jsonl", *[(f"头痛{n}", "是是是是") for n in range(4)])
+    valid = write_talks("no.jsonl", ("头痛0", "否，不一样"))
+    config = configure(
+        tmp_path / "out",
+        train=[str(train)],
+        valid=str(valid),
+        method={"type": "full"},
+        max_steps=40,
+        save_steps=2,
+        learning_rate=2e-2,
+        warmup_ratio=0,
+        early_stopping_patience=3,
+    )
+    counts = run_command("sft", config).counts
+    assert counts["best_step"] + 3 * 2 == counts["steps"] < 40
+    assert counts["perplexity"] == pytest.approx(math.exp(counts["eval_loss"]))
+
+
+def test_patience_without_a_file_to_watch_is_refused(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name a file as valid"):
+        configure(tmp_path / "out", early_stopping_patience=2)
+
+
+def test_the_card_tells_data_settings_and_losses_and_nothing_of_the_machine(
+    configure: Configure, tmp_path: Path, talks: Path, tiny_model_dir: Path
+) -> None:
+    run_command("sft", configure(tmp_path / "out", valid=str(talks)))
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"| train.0 | talks.jsonl | `{digest_of_file(talks)[:16]}` |" in card
+    assert "library_name: peft" in card and f"base_model: {tiny_model_dir.name}" in card
+    assert "rank: 4" in card or "rank: 16" in card
+    assert str(tmp_path) not in card and "perplexity" in card
+    yaml.safe_load(card.split("---")[1])
+
+
+def test_the_card_names_the_licences_of_what_the_data_came_from(tmp_path: Path, talks: Path) -> None:
+    source = {"path": str(talks), "license": "CC-BY-4.0"}
+    words = [f"out={tmp_path / 'pool'}", f"source={json.dumps(source)}", "max_dropped=0.5"]
+    run_command("prepare", load(PrepareConfig, None, words))
+    assert set(find_licences(tmp_path / "pool", set())) == {"CC-BY-4.0"}
+
+
 def test_the_valid_loss_is_measured_even_when_save_steps_was_not_reached(
     configure: Configure, tmp_path: Path, talks: Path
 ) -> None:
@@ -426,8 +686,9 @@ def test_the_valid_loss_is_measured_even_when_save_steps_was_not_reached(
 # ---- in processes of their own ----
 
 
-def start(config: SftConfig, **variables: str) -> subprocess.Popen[bytes]:
+def start(config: SftConfig, first: str = "", **variables: str) -> subprocess.Popen[bytes]:
     lines = [
+        first,
         "from medtune.commands import run_command",
         "from medtune.train.config import SftConfig",
         f"run_command('sft', SftConfig.model_validate_json({config.model_dump_json()!r}))",

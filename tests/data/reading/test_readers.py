@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from medtune.config import Input
-from medtune.data.reading import readers
 from medtune.data.config import Source
+from medtune.data.reading import readers
 from medtune.data.reading.blocks import MAX_LINE_BYTES
 from medtune.data.reading.rows import MAX_TEXT, Bad, Raw
 from medtune.data.reading.sources import read_files, read_rows

@@ -1,0 +1,207 @@
+"""Models, tokenizers and adapters from directories and hubs, quantised where they are to be."""
+
+import json
+import logging
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from peft import (
+    PeftConfig,
+    PeftModel,
+    PromptLearningConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.logging import disable_progress_bar
+
+from medtune.artifact import digest_of, read_manifest
+from medtune.config import Input
+from medtune.engines.config import Quantize
+from medtune.errors import UserError, require
+from medtune.hub import fetch
+
+UNLOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError)
+"""What the libraries raise on files that are damaged, of another shape, or not of their kind."""
+QUANTIZATION = "quantization.json"
+"""Beside an adapter whose base was quantised: how. Whoever loads the adapter quantises the base alike."""
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+
+
+class Loadable(NamedTuple):
+    """What transformers' from_pretrained wants of a model: never remote code, never pickles."""
+
+    name: str
+    revision: str | None
+
+
+def locate(source: Input, *files: str) -> Loadable:
+    """Where to load from. A directory must hold one of `files`; the error says which is missing."""
+    if source.is_hub_id:
+        name, _, revision = source.partition("@")
+        return Loadable(name, revision or None)
+    if source.scheme:
+        return Loadable(str(fetch(source)), None)
+    folder = source.path
+    if not folder.is_dir():
+        raise UserError(f"{source}: no such model directory")
+    if files and not any(next(folder.glob(pattern), None) for pattern in files):
+        raise UserError(
+            f"{source}: holds none of {', '.join(files)}; "
+            "name a directory that holds a saved model and its tokenizer"
+        )
+    return Loadable(str(folder), None)
+
+
+def load_tokenizer(source: Input) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model or tokenizer directory, padding set up."""
+    name, revision = locate(source, "tokenizer.json", "tokenizer.model", "vocab.json")
+    disable_progress_bar()  # transformers' bars count files; ours count what a user waits for
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except UNLOADABLE as error:
+        raise UserError(f"{source}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from None
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    source: Input, dtype: str, *, quantize: Quantize = "none", device: torch.device | str = "cpu"
+) -> PreTrainedModel:
+    """The weights of a model directory or hub id in evaluation mode on the CPU, quantised on `device`."""
+    name, revision = locate(source, *WEIGHTS)
+    locate(source, "config.json")
+    disable_progress_bar()
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
+            name,
+            revision=revision,
+            dtype=torch_dtype(dtype),
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            quantization_config=None if quantize == "none" else quantizer(quantize, dtype),
+            device_map=None if quantize == "none" else {"": str(device)},
+        )
+    except UNLOADABLE as error:
+        raise UserError(f"{source}: cannot be loaded: {' '.join(str(error).split())}") from None
+    if report["missing_keys"]:
+        lost = min(report["missing_keys"])
+        raise UserError(f"{source}: lacks weights, such as {lost}; fetch or save the model again")
+    return model.eval()
+
+
+def quantizer(quantize: Quantize, dtype: str) -> BitsAndBytesConfig:
+    """What bitsandbytes is told: NF4, scales quantised too (arXiv 2305.14314), or LLM.int8 (2208.07339)."""
+    require("quant", "bitsandbytes")
+    if quantize == "int8":
+        # It would say at every product that its inputs become float16, which is how LLM.int8 works.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch_dtype(dtype),
+    )
+
+
+def quantization_of(wanted: Quantize | Literal["as-trained"], adapter: Input | None) -> Quantize:
+    """How the base is to be quantised; `as-trained` asks the adapter's directory."""
+    if wanted != "as-trained":
+        return wanted
+    if adapter is None or adapter.is_hub_id:
+        return "none"
+    path = Path(locate(adapter, "adapter_config.json").name) / QUANTIZATION
+    return json.loads(path.read_text(encoding="utf-8"))["base"] if path.exists() else "none"
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch type of a config's dtype name."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def lay_adapter(model: PreTrainedModel, adapter: Input, *, is_trainable: bool = False) -> PeftModel:
+    """The model with a saved adapter over it, to be asked or, if so wanted, to be trained on."""
+    locate(adapter, "adapter_config.json")
+    name, revision = locate(adapter, "adapter_model.safetensors")
+    try:
+        with quiet_peft():
+            settings = PeftConfig.from_pretrained(name, revision=revision)
+            # The base lies where it was loaded from. PEFT would ask the hub for the name that was saved.
+            settings.base_model_name_or_path = model.name_or_path
+            if settings.is_prompt_learning and is_trainable:  # PEFT loads these for answers only
+                settings.inference_mode = False
+                laid = get_peft_model(model, settings)
+                assert isinstance(laid, PeftModel)
+                set_peft_model_state_dict(laid, load_peft_weights(name, device="cpu", revision=revision))
+            else:
+                settings.inference_mode = not is_trainable
+                laid = PeftModel.from_pretrained(
+                    model, name, revision=revision, config=settings, is_trainable=is_trainable
+                )
+    except UNLOADABLE as error:
+        raise UserError(
+            f"{adapter}: does not fit this model; name its own base: {' '.join(str(error).split()):.300}"
+        ) from None
+    laid = laid.train(is_trainable)
+    if not adapter.is_hub_id:
+        with safe_open(Path(name) / "adapter_model.safetensors", framework="pt") as saved:
+            strays = set(saved.keys()) ^ set(get_peft_model_state_dict(laid, save_embedding_layers=False))
+        # PEFT passes them over
+        if lost := sorted(name for name in strays if ".lora_" in name or ".ia3_" in name):
+            raise UserError(
+                f"{adapter}: does not fit this model, which has no place for {lost[0]}; name its own base"
+            )
+    return laid
+
+
+@contextmanager
+def quiet_peft() -> Generator[None]:
+    """PEFT without two warnings about what is as it should be.
+
+    It writes rank patterns itself, for a mixture's experts come in two shapes, then misses layers for them.
+    It drops the positions that `generate` counts, and a model counts the same where no row is padded.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")
+        warnings.filterwarnings("ignore", message="Position ids are not supported for parameter efficient")
+        yield
+
+
+def check_base(adapter: Input, base: Input) -> None:
+    """Nothing, or a UserError when the adapter's manifest names another base.
+
+    A hub id and a copy cannot be compared.
+    """
+    manifest = None if adapter.is_hub_id else read_manifest(Path(locate(adapter).name))
+    trained_on = manifest.inputs.get("model.path") if manifest else None
+    if trained_on and ("@" in trained_on) == base.is_hub_id and trained_on != digest_of(base):
+        raise UserError(f"{adapter}: was not trained on {base}; name the base that it was trained on")
+
+
+def virtual_tokens(model: PreTrainedModel | PeftModel) -> int:
+    """How many learnt positions stand before every text: those of a prefix or prompt, else 0."""
+    settings = model.active_peft_config if isinstance(model, PeftModel) else None
+    return settings.num_virtual_tokens if isinstance(settings, PromptLearningConfig) else 0
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Nothing; weights as safetensors, tokenizer and its chat template side by side."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
