@@ -3,10 +3,11 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, NamedTuple
 
 import medtune
@@ -14,7 +15,6 @@ from medtune.commands import COMMANDS
 from medtune.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
-    from medtune.artifact import Counts
     from medtune.runner import Event
 
 OTHER_COMMANDS = {
@@ -124,18 +124,9 @@ def dispatch(arguments: Arguments) -> None:
         raise UserError(f"{command} knows no --{min(strange)}; see medtune {command} --help")
     elif command == "run":
         run_recipe(files[0] if files else "quickstart", overrides, check="check" in flags)
-    elif command == "lineage":
-        if not files or overrides:
-            raise UserError("lineage wants the directory to look into: medtune lineage DIR [--verify]")
-        print_lineage(Path(files[0]), verify="verify" in flags)
-    elif command == "inspect":
-        print_records(files, overrides)
-    elif command == "preview":
-        print_preview(files, overrides)
-    elif command == "plan":
-        print_plan(Path(files[0]) if files else None, overrides)
-    elif command == "catalog":
-        print_catalog(files[0] if files else "", overrides)
+    elif command in LINES:
+        for line in LINES[command](arguments):
+            print(line)
     else:
         run_single(command, files[0] if files else None, overrides, replace="replace" in flags)
 
@@ -164,6 +155,8 @@ def run_single(command: str, file: str | None, overrides: Sequence[str], *, repl
 
     before = read_manifest(config.out) if config.out.is_dir() else None
     manifest = run_command(command, config, replace=replace)
+    from medtune.listing import counts_line
+
     how = "already made" if before == manifest else f"made in {manifest.seconds:.1f} s"
     print(f"{config.out}: {how}{counts_line(manifest.counts)}")
     print_reports([config.out])
@@ -172,6 +165,7 @@ def run_single(command: str, file: str | None, overrides: Sequence[str], *, repl
 def run_recipe(name: str, overrides: Sequence[str], *, check: bool) -> None:
     """Nothing; the recipe has run, with a line for each step."""
     from medtune import recipe, runner
+    from medtune.listing import counts_line
 
     path = recipe.find_recipe(name)
     plan = recipe.read_recipe(path, overrides)
@@ -179,28 +173,18 @@ def run_recipe(name: str, overrides: Sequence[str], *, check: bool) -> None:
     if check:
         return
     for event in runner.run_recipe(plan):
-        print_event(event)
+        print_event(event, counts_line(event.counts))
     print_reports([step.config.out for step in plan.steps if step.command == plan.steps[-1].command])
 
 
-def print_event(event: "Event") -> None:
+def print_event(event: "Event", counts: str) -> None:
     """Nothing; a line on the screen when a step is done, and on a terminal a passing one when it starts."""
     head = f"[{event.number:>{len(str(event.total))}}/{event.total}] {event.step.name:<22} "
     if event.state != "started":
         how = f"{event.seconds:6.1f} s" if event.state == "made" else event.state
-        print(f"{head}{how}{counts_line(event.counts)}", flush=True)
+        print(f"{head}{how}{counts}", flush=True)
     elif sys.stdout.isatty():
         print(f"{head}…", end="\r", flush=True)
-
-
-def counts_line(counts: "Counts") -> str:
-    """The first counts of a manifest, short enough for a line."""
-    short = [
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in counts.items()
-        if isinstance(value, str | int | float)
-    ]
-    return "  " + " · ".join(short[:4]) if short else ""
 
 
 def print_reports(folders: Sequence[Path]) -> None:
@@ -210,18 +194,51 @@ def print_reports(folders: Sequence[Path]) -> None:
             print(f"report: {(folder / 'report.html').resolve()}")
 
 
-def print_records(words: Sequence[str], overrides: Sequence[str]) -> None:
-    """Nothing; statistics and samples of the directory or file that the words name."""
-    from shutil import get_terminal_size
-
+def lines_of_records(arguments: Arguments) -> Iterator[str]:
+    """Statistics and samples of the directory or file that the command line names."""
+    words = arguments.files
     number = words[1] if len(words) > 1 else "3"
-    if not words or len(words) > 2 or overrides or not (number.isascii() and number.isdigit()):
+    if not words or len(words) > 2 or arguments.overrides or not (number.isascii() and number.isdigit()):
         raise UserError("inspect wants a directory or file, and how many samples: medtune inspect DIR [N]")
     from medtune.data.inspect import Screen, inspect_lines
 
     screen = Screen(min(get_terminal_size((100, 24)).columns, 120), has_colours=has_colours())
-    for line in inspect_lines(Path(words[0]), num_samples=int(number), screen=screen):
-        print(line)
+    return inspect_lines(Path(words[0]), num_samples=int(number), screen=screen)
+
+
+def lines_of_preview(arguments: Arguments) -> Iterator[str]:
+    """The first rows of a run, which stand as a page in a file too where `html=FILE` asks for one."""
+    words = arguments.files
+    number = words[-1] if words and words[-1].isascii() and words[-1].isdigit() else ""
+    files = words[:-1] if number else words
+    if len(files) > 1 or number == "0":
+        raise UserError("preview wants a config and how many rows: medtune preview CONFIG.yaml [N]")
+    preview_lines = vars(import_module("medtune.train.preview"))["preview_lines"]  # by name: it is heavy
+    path = Path(files[0]) if files else None
+    return preview_lines(path, arguments.overrides, number=int(number or "3"), has_colours=has_colours())
+
+
+def lines_of_plan(arguments: Arguments) -> Iterator[str]:
+    """What a run would do and take."""
+    plan_lines = vars(import_module("medtune.train.plan"))["plan_lines"]  # by name: it is heavy
+    return plan_lines(Path(arguments.files[0]) if arguments.files else None, arguments.overrides)
+
+
+def lines_of_catalog(arguments: Arguments) -> Iterator[str]:
+    """The catalog, or one row of it."""
+    from medtune.listing import catalog_lines
+
+    name = arguments.files[0] if arguments.files else ""
+    return catalog_lines(name, dict(pair.split("=", 1) for pair in arguments.overrides))
+
+
+def lines_of_lineage(arguments: Arguments) -> Iterator[str]:
+    """A tree of what a directory came from."""
+    from medtune.listing import lineage_lines
+
+    if not arguments.files or arguments.overrides:
+        raise UserError("lineage wants the directory to look into: medtune lineage DIR [--verify]")
+    return lineage_lines(Path(arguments.files[0]), verify="verify" in arguments.flags)
 
 
 def has_colours() -> bool:
@@ -232,61 +249,11 @@ def has_colours() -> bool:
     return is_terminal
 
 
-def print_preview(words: Sequence[str], overrides: Sequence[str]) -> None:
-    """Nothing; the first rows of a run on the screen, and as a page where `html=FILE` asks for one."""
-    number = words[-1] if words and words[-1].isascii() and words[-1].isdigit() else ""
-    files = words[:-1] if number else words
-    if len(files) > 1 or number == "0":
-        raise UserError("preview wants a config and how many rows: medtune preview CONFIG.yaml [N]")
-    preview_lines = vars(import_module("medtune.train.preview"))["preview_lines"]  # by name: it is heavy
-    path = Path(files[0]) if files else None
-    for line in preview_lines(path, overrides, number=int(number or "3"), has_colours=has_colours()):
-        print(line)
-
-
-def print_plan(path: Path | None, overrides: Sequence[str]) -> None:
-    """Nothing; what a run would do and take, on the screen."""
-    plan_lines = vars(import_module("medtune.train.plan"))["plan_lines"]  # by name: it is heavy
-    for line in plan_lines(path, overrides):
-        print(line)
-
-
-def print_catalog(name: str, choice: Sequence[str]) -> None:
-    """Nothing; the catalog, or one row of it, on the screen."""
-    from medtune.listing import catalog_lines
-
-    for line in catalog_lines(name, dict(pair.split("=", 1) for pair in choice)):
-        print(line)
-
-
-def print_lineage(folder: Path, *, verify: bool) -> None:
-    """Nothing; a tree of what the directory came from. With `verify`, changed files end it with an error."""
-    from medtune.artifact import product_files, read_manifest
-    from medtune.lineage import ancestors
-
-    top = read_manifest(folder)
-    if not top:
-        raise UserError(f"{folder}: no manifest.json in it; it is no finished medtune directory")
-    print(f"{folder}  {top.command} v{top.version}  {top.key[:8]}{counts_line(top.counts)}")
-    changed = [folder] if verify and product_files(folder) != top.files else []
-    told: set[str] = set()
-    depth_told = None
-    for node in ancestors(folder):
-        if depth_told is not None and node.depth > depth_told:
-            continue  # what a directory came from is told once
-        what = f"{node.manifest.command} {node.manifest.key[:8]}" if node.manifest else "raw"
-        is_told = node.manifest is not None and node.manifest.key in told
-        depth_told = node.depth if is_told else None
-        mark = "  CHANGED since" if node.is_changed else "  as above" if is_told else ""
-        print(f"{'   ' * node.depth}└─ {node.field}: {node.path}  ({what}){mark}")
-        told.update([node.manifest.key] if node.manifest else [])
-        home = Path(node.path)
-        if verify and (
-            node.is_changed
-            or (node.manifest and home.is_dir() and product_files(home) != node.manifest.files)
-        ):
-            changed.append(home)
-    if changed:
-        raise UserError(
-            f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}"
-        )
+LINES = {
+    "lineage": lines_of_lineage,
+    "inspect": lines_of_records,
+    "preview": lines_of_preview,
+    "plan": lines_of_plan,
+    "catalog": lines_of_catalog,
+}
+"""The commands that only print."""

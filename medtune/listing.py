@@ -1,20 +1,18 @@
-"""The catalog as lines for a terminal: a table of all, or all that is known of one."""
+"""What is known of data sets, models and finished directories, as lines for a terminal."""
 
-import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from shutil import get_terminal_size
 
+from medtune.artifact import Counts, product_files, read_manifest
 from medtune.data.catalog import Row, find_row, read_catalog
 from medtune.errors import UserError
+from medtune.lineage import Ancestor, ancestors
+from medtune.reports.wording import width_of
 
 KINDS = ("dataset", "exam", "model")
 KEYS = ("kind", "language", "commercial")
 """What `medtune catalog KEY=VALUE` chooses by."""
-
-
-def width_of(text: str) -> int:
-    """Columns that a text takes on a terminal; Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in text)
 
 
 def fit(text: str, width: int) -> str:
@@ -96,3 +94,45 @@ def row_lines(name: str, row: Row) -> Iterator[str]:
         yield f"  medtune download source={address} out=data/{name}"
     if row.kind != "model":
         yield f"  medtune prepare source={address} out=runs/{name}"
+
+
+def counts_line(counts: Counts) -> str:
+    """The first counts of a manifest, short enough for a line."""
+    short = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in counts.items()
+        if isinstance(value, str | int | float)
+    ]
+    return "  " + " · ".join(short[:4]) if short else ""
+
+
+def lineage_lines(folder: Path, *, verify: bool) -> Iterator[str]:
+    """A tree of what the directory came from. With `verify`, changed files end it with an error."""
+    top = read_manifest(folder)
+    if not top:
+        raise UserError(f"{folder}: no manifest.json in it; it is no finished medtune directory")
+    yield f"{folder}  {top.command} v{top.version}  {top.key[:8]}{counts_line(top.counts)}"
+    changed = [folder] if verify and product_files(folder) != top.files else []
+    told: set[str] = set()
+    depth_told = None
+    for node in ancestors(folder):
+        if depth_told is not None and node.depth > depth_told:
+            continue  # what a directory came from is told once
+        what = f"{node.manifest.command} {node.manifest.key[:8]}" if node.manifest else "raw"
+        is_told = node.manifest is not None and node.manifest.key in told
+        depth_told = node.depth if is_told else None
+        mark = "  CHANGED since" if node.is_changed else "  as above" if is_told else ""
+        yield f"{'   ' * node.depth}└─ {node.field}: {node.path}  ({what}){mark}"
+        told.update([node.manifest.key] if node.manifest else [])
+        if verify and _has_changed(node):
+            changed.append(Path(node.path))
+    if changed:
+        raise UserError(
+            f"files differ from their manifest in: {', '.join(sorted({str(path) for path in changed}))}"
+        )
+
+
+def _has_changed(node: Ancestor) -> bool:
+    home = Path(node.path)
+    is_other = node.manifest and home.is_dir() and product_files(home) != node.manifest.files
+    return node.is_changed or bool(is_other)

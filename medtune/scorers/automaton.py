@@ -11,10 +11,10 @@ Value = TypeVar("Value")
 def flat(text: str) -> str:
     """The text as one sign a byte of UTF-8.
 
-    An automaton looks its way up among all signs that may follow, one by one: thousands of Chinese characters
-    are slow to look through, 256 bytes are not (four times faster with 3,500 names).
+    An automaton looks through the branches of a node one by one: thousands at its root when a branch is a
+    Chinese character, about a hundred when it is a byte. That makes it four times as fast.
     """
-    return text.encode(errors="replace").decode("latin-1")
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 def build_automaton(words: Mapping[str, Value]) -> ahocorasick.Automaton:

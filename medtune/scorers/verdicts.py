@@ -10,13 +10,10 @@ from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-from pydantic import TypeAdapter
+from medtune.lexicon import read_table
 
-LEXICON = Path(__file__).parents[1] / "lexicon" / "answer_words.yaml"
 MAX_PER_RULE = 1000
 """A reply with more verdicts of one kind than this is judged by the last ones."""
 
@@ -52,8 +49,7 @@ class Cue(NamedTuple):
 @cache
 def load_words() -> dict[str, list[str]]:
     """The cue words by section."""
-    text = LEXICON.read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, list[str]]).validate_python(yaml.safe_load(text))
+    return read_table("answer_words")
 
 
 @cache

@@ -6,6 +6,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 import ahocorasick
 
+from medtune.scorers.automaton import flat
+
 Meaning = TypeVar("Meaning")
 Term = TypeVar("Term")
 Sign = TypeVar("Sign")
@@ -119,12 +121,8 @@ def any_sign(signs: Iterable[str]) -> re.Pattern[str]:
 
 
 def encode(text: str) -> str:
-    """The text in lower case as one character a byte of its UTF-8.
-
-    The automaton looks through the branches of a node one by one: thousands at its root when a branch is a
-    Chinese character, about a hundred when it is a byte. That makes it four times as fast.
-    """
-    return text.lower().encode("utf-8", "surrogatepass").decode("latin-1")
+    """The text in lower case as one sign a byte of UTF-8."""
+    return flat(text.lower())
 
 
 def _stands_alone(code: str) -> int:

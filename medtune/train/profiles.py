@@ -5,6 +5,20 @@ from typing import Any, Literal
 
 Profile = Literal["cpu", "gpu-8g", "gpu-16g", "gpu-24g", "gpu-80g"]
 
+
+def _gpu(method: str, rank: int, max_length: int, batch: int) -> dict[str, Any]:
+    """Sixteen rows to a step in bfloat16, `batch` at a time, activations computed again."""
+    return {
+        "method": {"type": method, "rank": rank},
+        "model": {"dtype": "bfloat16"},
+        "bf16": "auto",
+        "max_length": max_length,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": 16 // batch,
+        "gradient_checkpointing": True,
+    }
+
+
 PROFILES: dict[str, dict[str, Any]] = {
     "cpu": {
         "method": {"type": "lora", "rank": 16},
@@ -14,42 +28,10 @@ PROFILES: dict[str, dict[str, Any]] = {
         "gradient_accumulation_steps": 4,
         "gradient_checkpointing": False,
     },
-    "gpu-8g": {
-        "method": {"type": "qlora", "rank": 16},
-        "model": {"dtype": "bfloat16"},
-        "bf16": "auto",
-        "max_length": 1024,
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 16,
-        "gradient_checkpointing": True,
-    },
-    "gpu-16g": {
-        "method": {"type": "lora", "rank": 16},
-        "model": {"dtype": "bfloat16"},
-        "bf16": "auto",
-        "max_length": 2048,
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 16,
-        "gradient_checkpointing": True,
-    },
-    "gpu-24g": {
-        "method": {"type": "lora", "rank": 16},
-        "model": {"dtype": "bfloat16"},
-        "bf16": "auto",
-        "max_length": 1024,
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 8,
-        "gradient_checkpointing": True,
-    },
-    "gpu-80g": {
-        "method": {"type": "lora", "rank": 64},
-        "model": {"dtype": "bfloat16"},
-        "bf16": "auto",
-        "max_length": 4096,
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 4,
-        "gradient_checkpointing": True,
-    },
+    "gpu-8g": _gpu("qlora", rank=16, max_length=1024, batch=1),
+    "gpu-16g": _gpu("lora", rank=16, max_length=2048, batch=1),
+    "gpu-24g": _gpu("lora", rank=16, max_length=1024, batch=2),
+    "gpu-80g": _gpu("lora", rank=64, max_length=4096, batch=4),
 }
 """Sixteen rows to a step in each. What fits in each, by the memory plan: Qwen3-4B in 8 and 16 GB, Qwen3-8B in
 24 GB, Qwen3-14B in 80 GB."""

@@ -2,15 +2,13 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from medtune.artifact import Counts, write_jsonl
+from medtune.artifact import Counts
 from medtune.train.columns import document_columns
 from medtune.train.config import PtConfig
 from medtune.train.ledger import Columns
-from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
-from medtune.train.packing import check_isolation, pack
-from medtune.train.processes import columns_once, is_first
-from medtune.train.trainer import fit
+from medtune.train.packing import pack
+from medtune.train.stage import make_rows, train_on
 
 
 def run(config: PtConfig) -> Counts:
@@ -18,27 +16,14 @@ def run(config: PtConfig) -> Counts:
 
     `dropped.jsonl` there lists the documents without a text.
     """
-    model, tokenizer = open_model(
-        config.model, seed=config.seed, method=config.method, device=config.runtime.device
+    loaded = open_model(config.model, seed=config.seed, method=config.method, device=config.runtime.device)
+    rows = make_rows(
+        config,
+        loaded,
+        train=lambda: train_columns(config, loaded.tokenizer),
+        valid=lambda: valid_columns(config, loaded.tokenizer),
     )
-    if config.packing is True:
-        check_isolation(model)
-    train = columns_once(config.out, "train", lambda: train_columns(config, tokenizer))
-    valid = (
-        columns_once(config.out, "valid", lambda: valid_columns(config, tokenizer)) if config.valid else None
-    )
-    if is_first():
-        misfits = [*train.misfits, *(valid.misfits if valid else [])]
-        write_jsonl(config.out / "dropped.jsonl", (misfit._asdict() for misfit in misfits))
-    prepared = prepare_model(
-        model,
-        config.method,
-        seed=config.seed,
-        tokenizer=tokenizer,
-        base=config.model,
-        adapter=config.adapter,
-    )
-    return fit(config, prepared, tokenizer, train, valid).counts
+    return train_on(config, loaded, rows)
 
 
 def train_columns(config: PtConfig, tokenizer: PreTrainedTokenizerBase) -> Columns:

@@ -2,18 +2,16 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from medtune.artifact import Counts, write_jsonl
+from medtune.artifact import Counts
 from medtune.engines.dress import dress
 from medtune.engines.parity import check_files
 from medtune.errors import UserError
 from medtune.train.columns import dialogue_columns
 from medtune.train.config import SftConfig
 from medtune.train.ledger import Columns
-from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
-from medtune.train.packing import check_isolation, pack
-from medtune.train.processes import columns_once, is_first
-from medtune.train.trainer import fit
+from medtune.train.packing import pack
+from medtune.train.stage import make_rows, train_on
 
 
 def run(config: SftConfig) -> Counts:
@@ -21,36 +19,23 @@ def run(config: SftConfig) -> Counts:
 
     `dropped.jsonl` there lists the dialogues that were longer than max_length, and what is left of them.
     """
-    model, tokenizer = open_model(
-        config.model, seed=config.seed, method=config.method, device=config.runtime.device
+    loaded = open_model(config.model, seed=config.seed, method=config.method, device=config.runtime.device)
+    dress(loaded.tokenizer, template=config.template, thinking=config.thinking)
+    check_files(loaded.tokenizer, [*config.train, *([config.valid] if config.valid else [])])
+    rows = make_rows(
+        config,
+        loaded,
+        train=lambda: train_columns(config, loaded.tokenizer),
+        valid=lambda: valid_columns(config, loaded.tokenizer),
     )
-    dress(tokenizer, template=config.template, thinking=config.thinking)
-    check_files(tokenizer, [*config.train, *([config.valid] if config.valid else [])])
-    if config.packing:
-        check_isolation(model)
-    train = columns_once(config.out, "train", lambda: train_columns(config, tokenizer))
-    valid = (
-        columns_once(config.out, "valid", lambda: valid_columns(config, tokenizer)) if config.valid else None
-    )
-    for name, columns in (("train", train), ("valid", valid)):
+    for name, columns in rows._asdict().items():
         if columns and len(columns.too_long) > config.max_dropped * columns.num_records:
             raise UserError(
                 f"{name}: {len(columns.too_long)} of {columns.num_records} dialogues are longer than "
                 f"max_length {config.max_length}, more than max_dropped {config.max_dropped:.0%} allows; "
                 "raise max_length or max_dropped, or choose a truncation"
             )
-    if is_first():
-        misfits = [*train.misfits, *(valid.misfits if valid else [])]
-        write_jsonl(config.out / "dropped.jsonl", (misfit._asdict() for misfit in misfits))
-    prepared = prepare_model(
-        model,
-        config.method,
-        seed=config.seed,
-        tokenizer=tokenizer,
-        base=config.model,
-        adapter=config.adapter,
-    )
-    return fit(config, prepared, tokenizer, train, valid).counts
+    return train_on(config, loaded, rows)
 
 
 def train_columns(config: SftConfig, tokenizer: PreTrainedTokenizerBase) -> Columns:
