@@ -96,8 +96,7 @@ def _read_text(prediction: Prediction, question: Question) -> tuple[str | None, 
         raise UserError(f"question {question.id}: its `generate` prediction has no completion; predict again")
     if completion.finish == "error":
         return None, "error"
-    labels = "".join(sorted(question.options))
-    found = find_choice(completion.text, labels, is_multiple=question.is_multiple, options=question.options)
+    found = find_choice(completion.text, question.options, multi=question.is_multiple)
     if found.status in PARSED:
         return found.answer, found.status
     return None, "truncated" if found.status == "none" and completion.finish == "length" else found.status

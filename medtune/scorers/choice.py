@@ -34,40 +34,40 @@ LOOKALIKES = {
 """What NFKC does not make plain: zero-width signs, letters in brackets, discs and boxes, the ratio sign."""
 
 
+NOWHERE = (0, 0)
 HEAD_CHARS, TAIL_CHARS = 2_000, 20_000
 """Of a longer reply, reasoning aside, only the beginning and the end are read."""
 
 
 class Found(NamedTuple):
-    """A reply's answer: sorted letters or None, why, by which rule, and where it stands in the text."""
+    """A reply's answer: the letters in order or None, why, by which rule, and where it stands in the text."""
 
     answer: str | None
     status: Status
     rule: str
-    start: int
-    end: int
+    span: tuple[int, int]
+    """Start and end in the text; (0, 0) where nothing was found."""
 
 
-def find_choice(
-    text: str, labels: str, *, is_multiple: bool = False, options: Mapping[str, str] | None = None
-) -> Found:
-    """The letters that a reply chooses among `labels`, or None with the reason.
+def find_choice(text: str, options: Mapping[str, str], *, multi: bool = False) -> Found:
+    """The letters that a reply chooses among the options, or None with the reason.
 
-    `options` maps letters to their texts and lets a reply answer with the text alone. Stronger rules win over
-    weaker ones, later verdicts over earlier ones when the reply says so; other contradictions are ambiguous.
+    `options` maps letters to their texts, with which alone a reply may answer too; a text may be empty. With
+    `multi` several letters may be right, or one. Stronger rules win over weaker ones, later verdicts over
+    earlier ones when the reply says so; other contradictions are ambiguous.
     """
+    labels = "".join(sorted(options))
     folded, is_closed = mask_thinking(fold(text))
     if not is_closed:
-        return Found(None, "truncated", "", 0, 0)
+        return Found(None, "truncated", "", NOWHERE)
     if not re.search(r"\w", folded):
-        return Found(None, "empty", "", 0, 0)
-    written = {letter: fold(option).strip().rstrip("。.") for letter, option in (options or {}).items()}
+        return Found(None, "empty", "", NOWHERE)
+    written = {letter: fold(option).strip().rstrip("。.") for letter, option in options.items()}
     removed = max(0, len(folded) - HEAD_CHARS - TAIL_CHARS)
     read = f"{folded[:HEAD_CHARS]}{folded[HEAD_CHARS + removed :]}" if removed else folded
-    found = _judge_first_question(read, labels, written, is_multiple=is_multiple)
-    if removed and found.start >= HEAD_CHARS:
-        return found._replace(start=found.start + removed, end=found.end + removed)
-    return found
+    found = _judge_first_question(read, labels, written, is_multiple=multi)
+    start, end = found.span
+    return found._replace(span=(start + removed, end + removed)) if start >= HEAD_CHARS else found
 
 
 def _judge_first_question(text: str, labels: str, options: dict[str, str], *, is_multiple: bool) -> Found:
@@ -109,8 +109,8 @@ def _judge(text: str, labels: str, options: dict[str, str], *, is_multiple: bool
         return named
     refusal = _pattern("refusals").search(text)
     if refusal:
-        return Found(None, "refused", "refusal", refusal.start(), refusal.end())
-    return Found(None, "none", "", 0, 0)
+        return Found(None, "refused", "refusal", refusal.span())
+    return Found(None, "none", "", NOWHERE)
 
 
 def _settle(
@@ -119,19 +119,19 @@ def _settle(
     """The answer that the verdicts amount to."""
     pick, is_contradicted = choose_verdict(text, verdicts)
     letters = pick.letters
-    spans = (pick.rule, pick.start, pick.end)
+    place = (pick.rule, (pick.start, pick.end))
     if not pick.by_text:
         more = read_items(text, pick, is_multiple=is_multiple)
         letters = "".join(sorted({*letters, *more}))
         if not is_multiple and len(letters) == 1 and not more:
             is_contradicted |= _is_mislabelled(text, pick, options)
     if is_contradicted or pick.is_open:
-        return Found(None, "ambiguous", *spans)
+        return Found(None, "ambiguous", *place)
     if not set(letters) <= set(labels):
-        return Found(None, "out_of_range", *spans)
+        return Found(None, "out_of_range", *place)
     if not letters or (len(letters) > 1 and not is_multiple):
-        return Found(None, "ambiguous", *spans)
-    return Found(letters, "ok_by_text" if pick.by_text else "ok", *spans)
+        return Found(None, "ambiguous", *place)
+    return Found(letters, "ok_by_text" if pick.by_text else "ok", *place)
 
 
 def choose_verdict(text: str, verdicts: Sequence[Verdict]) -> tuple[Verdict, bool]:
@@ -190,7 +190,7 @@ def find_named(text: str, options: dict[str, str], *, is_multiple: bool) -> Foun
     exact = [letter for letter, written in options.items() if written and written == reply.strip("*_\"' ")]
     if len(exact) == 1:
         start = text.index(options[exact[0]])
-        return Found(exact[0], "ok_by_text", "text", start, start + len(options[exact[0]]))
+        return Found(exact[0], "ok_by_text", "text", (start, start + len(options[exact[0]])))
     written = sorted({text for text in options.values() if len(text) > 1}, key=len, reverse=True)
     if not written or len(reply) > 200 or _pattern("refusals").search(text):
         return None
@@ -208,9 +208,9 @@ def find_named(text: str, options: dict[str, str], *, is_multiple: bool) -> Foun
     letters = "".join(
         sorted({letter for letter in options for match in mentions if options[letter] == match[0]})
     )
-    span = ("text", mentions[0].start(), mentions[-1].end())
+    place = ("text", (mentions[0].start(), mentions[-1].end()))
     is_plain = not re.search(r"\w", _pattern("joiners").sub("", pattern.sub("", text)))
     texts = {match[0] for match in mentions}
     if len(letters) != len(texts) or (len(letters) > 1 and not is_multiple) or (is_multiple and not is_plain):
-        return Found(None, "ambiguous", *span)
-    return Found(letters, "ok_by_text", *span)
+        return Found(None, "ambiguous", *place)
+    return Found(letters, "ok_by_text", *place)

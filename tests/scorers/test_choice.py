@@ -10,6 +10,7 @@ from medtune.scorers.choice import HEAD_CHARS, TAIL_CHARS, Found, find_choice, f
 from medtune.scorers.thinking import Thinking, mask_thinking, split_thinking
 from medtune.scorers.verdicts import load_words
 
+ABCD = dict.fromkeys("ABCD", "")
 REPLIES = Path(__file__).with_name("replies.jsonl")
 RULES = {
     *("boxed", "tag", "json", "heading", "colon", "stated", "choose", "clause", "concluded", "named", "line"),
@@ -34,9 +35,8 @@ def load_replies() -> list[Reply]:
 
 
 def find(reply: Reply) -> Found:
-    return find_choice(
-        reply["text"], reply["labels"], is_multiple=reply["multiple"], options=reply.get("options")
-    )
+    options = reply.get("options") or dict.fromkeys(reply["labels"], "")
+    return find_choice(reply["text"], options, multi=reply["multiple"])
 
 
 def test_corpus_is_large_enough() -> None:
@@ -68,17 +68,17 @@ def test_spans_point_at_the_letters() -> None:
     for reply in load_replies():
         found = find(reply)
         if found.status == "ok" and found.rule not in {"everything", "everything_but"}:
-            span = fold(reply["text"])[found.start : found.end]
+            span = fold(reply["text"])[slice(*found.span)]
             assert found.answer and found.answer[0] in span.upper(), (reply["text"], found)
         if found.status == "ok" and not reply["multiple"]:
-            assert len(fold(reply["text"])[found.start : found.end]) == 1
+            assert len(fold(reply["text"])[slice(*found.span)]) == 1
 
 
 def test_folding_keeps_offsets() -> None:
     text = "体温38℃，答案：\u200bＢ…Ⅲ级🅐"
     assert fold(text) == "体温38℃,答案: B…Ⅲ级A"
-    found = find_choice(text[:-1], "ABCD")
-    assert (found.answer, text[found.start : found.end]) == ("B", "Ｂ")
+    found = find_choice(text[:-1], ABCD)
+    assert (found.answer, text[slice(*found.span)]) == ("B", "Ｂ")
 
 
 @pytest.mark.parametrize("labels", ["ABCD", "ABCDE"])
@@ -93,7 +93,9 @@ def test_every_label_is_found(labels: str) -> None:
             "{}. 冠心病",
             "【答案】{}",
         ):
-            assert find_choice(form.format(letter), labels).answer == letter, form.format(letter)
+            assert find_choice(form.format(letter), dict.fromkeys(labels, "")).answer == letter, form.format(
+                letter
+            )
 
 
 @pytest.mark.parametrize(
@@ -120,15 +122,16 @@ def test_every_label_is_found(labels: str) -> None:
 )
 def test_a_megabyte_of_anything_is_read(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
-    found = find_choice(text, "ABCD", options={"A": "心绞痛", "B": "心绞痛发作"})
-    assert 0 <= found.start <= found.end <= len(text)
+    found = find_choice(text, {"A": "心绞痛", "B": "心绞痛发作", "C": "", "D": ""})
+    start, end = found.span
+    assert 0 <= start <= end <= len(text)
 
 
 def test_a_long_reply_is_read_at_both_ends() -> None:
     filler = "患者病情平稳。" * (HEAD_CHARS + TAIL_CHARS)
-    end = find_choice(f"{filler}\n答案：B", "ABCD")
-    assert end == Found("B", "ok", "line", len(filler) + 4, len(filler) + 5)
-    assert find_choice(f"C\n{filler}", "ABCD") == Found("C", "ok", "line", 0, 1)
+    end = find_choice(f"{filler}\n答案：B", ABCD)
+    assert end == Found("B", "ok", "line", (len(filler) + 4, len(filler) + 5))
+    assert find_choice(f"C\n{filler}", ABCD) == Found("C", "ok", "line", (0, 1))
 
 
 def test_same_text_same_answer() -> None:
