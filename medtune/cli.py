@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import medtune
 from medtune.commands import COMMANDS
-from medtune.errors import Interrupted, UserError
+from medtune.errors import Interrupted, UserError, show_advice
 
 if TYPE_CHECKING:
     from medtune.runner import Event
@@ -23,6 +22,7 @@ OTHER_COMMANDS = {
     "inspect": "statistics, samples and dropped rows of a prepared directory",
     "preview": "the first rows of a pt or sft config, token by token, what is learnt in colour",
     "plan": "rows, steps, hours and memory of a pt or sft config, before anything loads",
+    "power": "which difference an exam of n items can show",
     "catalog": "data sets, exams and models of the field: where they lie, who may use them",
 }
 
@@ -47,7 +47,15 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
-FLAGS_OF = {"run": "check", "lineage": "verify", "catalog": "", "inspect": "", "plan": "", "preview": ""}
+FLAGS_OF = {
+    "run": "check",
+    "lineage": "verify",
+    "catalog": "",
+    "inspect": "",
+    "plan": "",
+    "preview": "",
+    "power": "",
+}
 """The flag that a command knows besides help; the others know `replace`."""
 
 
@@ -58,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # Windows consoles
     sys.path.append(os.getcwd())  # where a user's own `my_module:function` lies
-    warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
+    show_advice()
     try:
         dispatch(sort_arguments(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -118,6 +126,10 @@ def dispatch(arguments: Arguments) -> None:
         )
     elif "help" in flags:
         print(help_of(command))
+    elif command == "compare" and files and all(Path(file).is_dir() for file in files):
+        from medtune.evals.config import words_of_comparison
+
+        run_single(command, None, [*words_of_comparison(files), *overrides], replace="replace" in flags)
     elif len(files) > 1 and command not in ("inspect", "preview"):
         raise UserError(f"{command} takes one file; given: {' '.join(files)}")
     elif strange := flags - {FLAGS_OF.get(command, "replace")}:
@@ -232,6 +244,13 @@ def lines_of_catalog(arguments: Arguments) -> Iterator[str]:
     return catalog_lines(name, dict(pair.split("=", 1) for pair in arguments.overrides))
 
 
+def lines_of_power(arguments: Arguments) -> Iterator[str]:
+    """What an exam of some size can show."""
+    if arguments.files:
+        raise UserError("power takes keys and no file: medtune power n=818 d=0.1")
+    return vars(import_module("medtune.evals.power"))["power_lines"](arguments.overrides)  # heavy: scipy
+
+
 def lines_of_lineage(arguments: Arguments) -> Iterator[str]:
     """A tree of what a directory came from."""
     from medtune.listing import lineage_lines
@@ -254,6 +273,7 @@ LINES = {
     "inspect": lines_of_records,
     "preview": lines_of_preview,
     "plan": lines_of_plan,
+    "power": lines_of_power,
     "catalog": lines_of_catalog,
 }
 """The commands that only print."""

@@ -16,6 +16,7 @@ from medtune.data.catalog import find_row
 from medtune.data.clean import RULES
 from medtune.data.config import Clean
 from medtune.data.formats import FORMATS
+from medtune.evals.config import PowerConfig, words_of_comparison
 from medtune.lexicon import read_table
 from medtune.listing import KEYS
 from medtune.recipe import read_recipe
@@ -143,6 +144,10 @@ class Reader:
             self.made |= {step.config.out for step in recipe.steps}
         elif command in ("lineage", "inspect"):
             assert Path(arguments.files[0]) in self.made, f"{page}: {line}: nothing made {arguments.files[0]}"
+        elif command == "power":
+            load(PowerConfig, None, arguments.overrides)
+        elif command == "compare" and len(arguments.files) > 1:
+            self.check(page, command, [], [*words_of_comparison(arguments.files), *arguments.overrides])
         elif command == "catalog":
             assert all(find_row(name) for name in arguments.files), f"{page}: {line}: not in the catalog"
             assert {word.partition("=")[0] for word in arguments.overrides} <= set(KEYS), f"{page}: {line}"

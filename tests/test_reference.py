@@ -7,7 +7,7 @@ from pydantic import Field
 
 from medtune.commands import COMMANDS, config_of
 from medtune.config import Config, Input
-from medtune.reference import describe, keys_of, reference_page, show_default, show_type
+from medtune.reference import KEYS_OF, describe, keys_of, reference_page, show_default, show_type
 
 
 class A(Config):
@@ -78,9 +78,9 @@ def test_description_holds_every_key_with_its_meaning() -> None:
 
 def test_page_has_a_section_for_each_command_and_a_row_for_each_key() -> None:
     page = reference_page()
-    assert [line.removeprefix("## medtune ") for line in page.splitlines() if line.startswith("## ")] == list(
-        COMMANDS
-    )
+    titles = [line.removeprefix("## medtune ") for line in page.splitlines() if line.startswith("## ")]
+    assert titles == [*COMMANDS, *KEYS_OF]
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) == sum(len(list(keys_of(config_of(name)))) for name in COMMANDS)
+    configs = [*map(config_of, COMMANDS), *KEYS_OF.values()]
+    assert len(rows) == sum(len(list(keys_of(config))) for config in configs)
     assert all(row.replace("\\|", "").count("|") == 5 for row in rows)

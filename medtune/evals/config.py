@@ -1,10 +1,13 @@
 """What predict, evaluate and compare may be told."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from medtune.config import CommandConfig, Input
+from medtune.config import CommandConfig, Config, Input
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.records import Way
 
@@ -77,4 +80,35 @@ class CompareConfig(CommandConfig):
                 raise ValueError(f"contrasts: {better} cannot be compared with itself")
         if len(set(self.contrasts)) < len(self.contrasts):
             raise ValueError("contrasts must name each pair once")
+        return self
+
+
+def words_of_comparison(folders: Sequence[str]) -> list[str]:
+    """What `medtune compare DIR DIR …` stands for, as `key=value`: an arm each, all against the first.
+
+    The comparison is made beside the first directory unless `out` is given too.
+    """
+    names = [Path(folder).name for folder in folders]
+    arms = names if len(set(names)) == len(names) else list(folders)
+    out = Path(folders[0]).parent / f"compare-{'-'.join(names)}"
+    told = {arm: [folder] for arm, folder in zip(arms, folders, strict=True)}
+    return [f"arms={json.dumps(told, ensure_ascii=False)}", f"out={out}"]
+
+
+class PowerConfig(Config):
+    """What an exam can show: give `n`, or the `difference` that is to be shown."""
+
+    n: int | None = Field(default=None, ge=1)
+    """Number of items."""
+    d: float | None = Field(default=None, gt=0, le=1)
+    """Share of the items that the two models answer differently, one right and the other wrong."""
+    difference: float | None = Field(default=None, gt=0, lt=1)
+    """Difference of the two accuracies, such as 0.02; prints how many items it takes."""
+    accuracy: float = Field(default=0.8, gt=0, lt=1)
+    """What both get right, about; the paired figures do not depend on it."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "PowerConfig":
+        if (self.n is None) == (self.difference is None):
+            raise ValueError("give n, the number of items, or difference, and not both: power n=818 d=0.1")
         return self

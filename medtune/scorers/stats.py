@@ -116,6 +116,24 @@ def minimum_detectable_difference(n: int, discordant: float) -> float:
     return min(float((half + np.sqrt(max(rest, 0.0))) / (n + beta**2)), discordant)
 
 
+def minimum_unpaired_difference(n: int, share: float) -> float:
+    """The smallest difference of two shares near `share`, of n items each, found at 80 % power (normal)."""
+    alpha, beta = float(norm.isf(0.025)), float(norm.isf(0.2))
+    return (alpha + beta) * float(np.sqrt(2 * share * (1 - share) / n))
+
+
+def needed_items(difference: float, discordant: float) -> int | None:
+    """How many items it takes to find a difference; None where it is more than `discordant` allows.
+
+    The formula of `minimum_detectable_difference`, solved for n.
+    """
+    if difference > discordant:
+        return None
+    alpha, beta = float(norm.isf(0.025)), float(norm.isf(0.2))
+    root = alpha * np.sqrt(discordant) + beta * np.sqrt(discordant - difference**2)
+    return int(np.ceil((root / difference) ** 2))
+
+
 def bootstrap_mean(
     values: Floats, clusters: Sequence[str], *, rng: np.random.Generator, num_resamples: int
 ) -> Estimate:

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from medtune.artifact import read_jsonl, write_jsonl
-from medtune.config import Input
+from medtune.config import Input, load
 from medtune.errors import UserError
 from medtune.evals.compare import run
 from medtune.evals.compare_report import Trial, report_on
-from medtune.evals.config import CompareConfig
+from medtune.evals.config import CompareConfig, words_of_comparison
 from medtune.evals.contrasts import contrast_arms, estimate_arm, pair_runs
 from medtune.evals.exam import Item
 from medtune.evals.exam_report import report_from
@@ -302,3 +302,13 @@ def test_items_of_one_case_widen_the_interval():
 
 def width(estimate: Estimate) -> float:
     return estimate.high - estimate.low
+
+
+def test_directories_stand_for_arms_of_one_run_each() -> None:
+    words = words_of_comparison(["runs/eval-base", "runs/eval-tuned"])
+    config = load(CompareConfig, None, [*words, "way=cloze"])
+    assert config.arms == {"eval-base": ("runs/eval-base",), "eval-tuned": ("runs/eval-tuned",)}
+    assert config.out == Path("runs/compare-eval-base-eval-tuned")
+    twins = load(CompareConfig, None, [*words_of_comparison(["a/eval", "b/eval"]), "out=elsewhere"])
+    assert list(twins.arms) == ["a/eval", "b/eval"]
+    assert twins.out == Path("elsewhere")
