@@ -1,69 +1,38 @@
-"""What speaks for a name of a person: its characters, and what stands before and after it, as weights."""
+"""What stands before and after a name of a person, and the words that it may be instead, as weights."""
 
 import re
 from typing import NamedTuple
 
-from medtune.lexicon import read_table
+from medtune.scorers.personal_shapes import is_neighbour
+from medtune.scorers.personal_weights import GIVEN_WEIGHT, SURNAME_WEIGHT, cue_words
 from medtune.scorers.personal_words import (
     CALLED_BY,
     COMMON,
     COURTESIES,
     EVERYDAY,
     FOLLOWERS,
-    FOREIGN,
-    FREQUENT,
     GIVEN,
     HAN,
     HANS,
     LOOKALIKES,
-    MOST_FREQUENT,
     NAME_LABELS,
-    NEVER,
     NOT_BEFORE_TITLES,
-    PREPOSITIONS,
     PUBLIC_FIGURES,
-    RARE,
-    SURNAME,
     TITLES,
-    WORDY,
     Starts,
     any_of,
-    words_of,
+    characters,
 )
 
-CUES = read_table("name_cues")
-
-
-def cue_words(name: str) -> tuple[str, ...]:
-    """The words under a name of the table of cues."""
-    return words_of(CUES[name])
-
-
-SURNAME_WEIGHT = (
-    {char: 0.5 for char in RARE}
-    | {char: 0.0 for char in SURNAME}
-    | {char: 1.0 for char in FREQUENT}
-    | {char: 2.0 for char in MOST_FREQUENT}
-    | {char: -1.0 for char in PREPOSITIONS & SURNAME}
-    | {char: -2.5 for char in (SURNAME | RARE) & frozenset(cue_words("function_surnames"))}
-)
-GIVEN_WEIGHT = (
-    {char: 1.0 for char in GIVEN}
-    | {char: 0.5 for char in FOREIGN}
-    | {char: 0.0 for char in WORDY}
-    | {char: 0.5 for char in cue_words("half_wordy")}
-)
-FREQUENT_HAN = frozenset("".join(words_of(read_table("common_han")["simplified"])))
-UNUSUAL = -1.5
-"""The weight of a character that is frequent in texts and not in given names."""
-
-ROLE, ROLE_END, LEAD, WEAK_LEAD, DEPARTMENT = 4.5, 3.0, 2.5, 1.0, 2.5
+LABEL, ROLE, ROLE_END, LEAD, WEAK_LEAD, DEPARTMENT = 5.5, 4.5, 3.0, 2.5, 1.0, 2.5
 LEFT_WEIGHT = (
     {char: DEPARTMENT for char in cue_words("departments")}
+    | {char: ROLE_END for char in cue_words("clinics")}
     | {word: LEAD for word in cue_words("leads")}
     | {word: WEAK_LEAD for word in cue_words("weak_leads")}
     | {word: ROLE_END for word in cue_words("role_ends")}
-    | {word: ROLE for word in (*cue_words("roles"), *cue_words("sure_leads"), *NAME_LABELS)}
+    | {word: ROLE for word in (*cue_words("roles"), *cue_words("sure_leads"))}
+    | {word: LABEL for word in NAME_LABELS}
 )
 LEFT_SIZES: dict[str, tuple[int, ...]] = {
     last: tuple(sorted({len(word) for word in LEFT_WEIGHT if word[-1] == last}, reverse=True))
@@ -71,26 +40,46 @@ LEFT_SIZES: dict[str, tuple[int, ...]] = {
 }
 FIELDS = frozenset((*cue_words("name_fields"), *cue_words("roles"), *cue_words("sure_leads")))
 FIELD_ENDS = frozenset(cue_words("field_ends"))
+CLINICS = frozenset(cue_words("clinics"))
 DEPARTMENTS = frozenset(cue_words("departments"))
 BED = cue_words("bed")[0]
 
 CITATION = re.compile("|".join(re.escape(word) for word in cue_words("citations")))
 KNOWN_PAIRS = COMMON | frozenset(word for word in EVERYDAY.words | LOOKALIKES.words if len(word) == 2)
-GAPS = "\\s,.;:\uff1a\uff08(|/\u2014-" + "".join(cue_words("gaps"))
+GAPS = "\\s,.;:\uff1a\uff08(|/\u2014" + "".join(cue_words("gaps")) + "\\-"
+SEXES, AGES = any_of(cue_words("sexes")), any_of(cue_words("age"))
 SURE = (
-    rf"[{GAPS}]{{0,3}}(?:(?:{any_of(cue_words('sexes'))})(?![{HAN}])"
-    rf"|\d{{1,3}}(?:{any_of(cue_words('age'))})"
+    rf"[{GAPS}]{{0,3}}(?:(?:{SEXES})(?![{HAN}])"
+    rf"|(?:\d{{1,3}}|[{characters('bed_counting')}]{{1,3}}\u534a?)(?:{AGES})"
     rf"|[{HAN}]{{1,5}}{cue_words('people_word')[0]}(?![{HAN}]))"
 )
 SURE_RIGHT = re.compile(SURE)
 RIGHT = re.compile(
-    rf"(?P<sure>{SURE})"
-    rf"|(?P<value>[{GAPS}]{{1,3}}(?:\d{{5}}|\d{{4}}[-./]?\d|\+86|\[_)|[{GAPS}]{{0,3}}(?:{any_of(cue_words('values'))})|\d{{6}})"
-    rf"|(?P<title>[ \t\u3000]?(?:{any_of([*TITLES, *COURTESIES, *cue_words('greetings')])}))"
+    rf"(?P<case>[{GAPS}]{{1,3}}(?:{SEXES})[{GAPS}]{{1,2}}\d{{1,3}}\s?(?:{AGES}))"
+    rf"|(?P<sure>{SURE})"
+    rf"|(?P<value>[(\uff08](?:{any_of(cue_words('bracket_notes'))})"
+    rf"|[{GAPS}]{{1,3}}(?:\d{{5}}|\d{{4}}[-./]?\d|\+86|\[_)|[{GAPS}]{{0,3}}(?:{any_of(cue_words('values'))})|\d{{6}})"
+    rf"|(?P<title>[ \t\u3000]?(?:{any_of([*TITLES, *COURTESIES])})"
+    rf"|[ \t\u3000,\uff0c]?(?:{any_of(cue_words('greetings'))}))"
     rf"|(?P<place>{any_of(cue_words('institutions'))})"
 )
-RIGHT_WEIGHT = {"sure": 4.0, "value": 3.0, "title": 3.0, "place": -9.0}
-IN_RIGHT = frozenset({"sure", "value", "title"})
+PLACE = re.compile(any_of(cue_words("institutions")))
+RIGHT_BEGINS = frozenset(
+    word[0]
+    for word in (
+        *(
+            word
+            for name in ("sexes", "age", "values", "greetings", "institutions", "gaps")
+            for word in cue_words(name)
+        ),
+        *TITLES,
+        *COURTESIES,
+        *characters("bed_counting"),
+    )
+)
+PEOPLE = cue_words("people_word")[0]
+RIGHT_WEIGHT = {"case": 5.5, "sure": 4.0, "value": 3.0, "title": 3.0, "place": -9.0}
+IN_RIGHT = frozenset({"case", "sure", "value", "title"})
 ACTIONS = Starts((*cue_words("actions"), *FOLLOWERS.words))
 ACTION_CHARS = frozenset(word for word in ACTIONS.words if len(word) == 1)
 ENDS_NO_NAME = ACTION_CHARS - GIVEN
@@ -108,9 +97,25 @@ class Beside(NamedTuple):
 
 
 NOWHERE = Beside(-9.0, False)
-LINE_START, FREE_LEFT, BED_LEFT = Beside(1.5, True), Beside(1.0, True), Beside(LEAD, True)
+LINE_START, FREE_LEFT, BED_LEFT = Beside(2.0, True), Beside(1.0, True), Beside(LEAD, True)
+VALUE_LEFT = Beside(2.0, True)
+AFTER_VALUE = re.compile(r"(?:\d{6}|_\])[,\uff0c ;\uff1b/|]{1,2}\Z")
 AFTER_WORD = {word: Beside(weight, False) for word, weight in LEFT_WEIGHT.items()}
+MARKS = frozenset("\uff0c,\u3002\u3001\uff01\uff1f!?\uff1b;")
+"""What parts sentences and words: behind them anything may begin."""
 DASHES = "\u2014\u2014"
+
+
+BRACKETS = "(\uff08"
+
+
+def word_before(text: str, start: int) -> Beside:
+    """What the word before the place says: nothing good when it is no cue."""
+    for size in LEFT_SIZES.get(text[start - 1 : start], ()):
+        beside = AFTER_WORD.get(text[max(0, start - size) : start])
+        if beside is not None:
+            return beside
+    return NOWHERE
 
 
 def left_of(text: str, start: int) -> Beside:
@@ -119,11 +124,9 @@ def left_of(text: str, start: int) -> Beside:
         return LINE_START
     last = text[start - 1]
     if last in HANS:
-        for size in LEFT_SIZES.get(last, ()):
-            beside = AFTER_WORD.get(text[max(0, start - size) : start])
-            if beside is not None:
-                return beside
-        return NOWHERE
+        return word_before(text, start)
+    if last in MARKS and text[start - 2 : start - 1] in HANS and text[start - 2] != BED:
+        return FREE_LEFT
     if last == "\n":
         return LINE_START
     if last.isalnum() or last == "_":
@@ -136,6 +139,10 @@ def left_of(text: str, start: int) -> Beside:
         before = BEFORE_COLON.search(text, max(0, start - 14), start)
         if before:
             return Beside(field_weight(before[1], bool(before[2])), True)
+    if last in BRACKETS and word_before(text, start - 1).weight >= ROLE_END:
+        return VALUE_LEFT
+    if AFTER_VALUE.search(text, max(0, start - 8), start):
+        return VALUE_LEFT
     if text[start - 2 : start - 1] == BED or text[max(0, start - 2) : start] == DASHES:
         return BED_LEFT
     return FREE_LEFT
@@ -145,16 +152,28 @@ def field_weight(label: str, has_colon: bool) -> float:
     """The weight of a heading before a colon or a blank."""
     if label[-1] in FIELD_ENDS or any(label[-size:] in FIELDS for size in (4, 3, 2)):
         return 4.5 if has_colon else 3.5
+    if label[-1] in CLINICS:
+        return ROLE_END
     if label[-1] in DEPARTMENTS:
-        return 2.5
+        return DEPARTMENT
     return 2.5 if has_colon else 1.0
+
+
+BEFORE_WORD = Beside(0.5, False)
+"""A word adjoins that tells nothing but where the name ends."""
+
+
+def may_tell(text: str, end: int) -> bool:
+    """Whether what follows the place may be more than a word of running text, told at low cost."""
+    following = text[end : end + 1]
+    return following not in HANS or following in RIGHT_BEGINS or PEOPLE in text[end + 1 : end + 6]
 
 
 def right_of(text: str, end: int, is_line: bool) -> Beside:
     """What stands after a place; `is_line`: the candidate begins its line or stands in a bracket."""
     if end >= len(text):
         return Beside(1.0, True)
-    found = RIGHT.match(text, end)
+    found = RIGHT.match(text, end) if may_tell(text, end) else None
     if found:
         kind = str(found.lastgroup)
         return Beside(RIGHT_WEIGHT[kind], kind in IN_RIGHT)
@@ -165,20 +184,12 @@ def right_of(text: str, end: int, is_line: bool) -> Beside:
         if following.isalnum() or following in "_%\u00b7":
             return Beside(-1.0, False)
         return Beside(1.0, True)
-    action = ACTIONS.longest(text, end)
+    action = ACTIONS.longest(text, end) if following in ACTIONS.sizes else 0
     if action:
         return Beside(1.5 if action > 1 else 0.5, False)
     if following in BODY or LOOKALIKES.longest(text, end) > 1 or EVERYDAY.longest(text, end) > 1:
         return Beside(0.0, False)
-    return Beside(-2.0, False)
-
-
-def raw_weight(surname: str, given: str) -> float:
-    """What the characters of a name weigh by themselves."""
-    weight = 2.0 if len(surname) == 2 else SURNAME_WEIGHT.get(surname, 0.0)
-    for char in given:
-        weight += GIVEN_WEIGHT.get(char, UNUSUAL if char in FREQUENT_HAN else 0.0)
-    return weight
+    return BEFORE_WORD if is_neighbour(text, end) else Beside(-2.0, False)
 
 
 def word_weight(text: str, start: int, size: int, end: int) -> float:
@@ -214,7 +225,9 @@ def crossing_weight(text: str, first: int, end: int) -> float:
     last = text[end - 1]
     if text[end - 1 : end + 1] in COMMON:
         return -2.5
-    return -1.5 if end - first > 1 and last in ACTION_CHARS & WORDY else 0.0
+    if end - first > 1 and is_neighbour(text, end - 1):
+        return -1.5
+    return -1.5 if end - first > 1 and last in ACTION_CHARS and GIVEN_WEIGHT.get(last, 0.0) < 1 else 0.0
 
 
 def titled_start(text: str, start: int) -> int:
@@ -234,8 +247,3 @@ def titled_start(text: str, start: int) -> int:
     if LOOKALIKES.longest(text, place) or (left.weight < ROLE and LOOKALIKES.covers(text, place)):
         return -1
     return place
-
-
-def is_given(given: str) -> bool:
-    """Whether no character of it is never part of a given name."""
-    return not any(char in NEVER for char in given)

@@ -9,13 +9,15 @@ from pathlib import Path
 from medtune.errors import UserError
 from medtune.lexicon import read_words
 
-__all__ = ["common_pairs", "everyday_words"]
+__all__ = ["common_pairs", "everyday_words", "neighbour_words"]
 
 PACKAGE = "jieba"
 HAN = "\u4e00-\u9fff"
 MIN_NOUN = 300
 MIN_PAIR = 60
 """How frequent a word of two characters is at least; nouns, which names are made of as well, are more so."""
+MIN_NEIGHBOUR = 10
+"""How frequent a word beside a name is at least."""
 MIN_SHORT, MIN_LONG = 20, 60
 """How frequent an everyday word is at least: one of two or three characters, one of four."""
 
@@ -45,6 +47,14 @@ def common_pairs(never: Collection[str]) -> frozenset[str]:
         if int(frequency) >= (MIN_NOUN if speech == "n" else MIN_PAIR)
     )
     return frozenset(words) - {word for line in read_words("given_name_words") for word in line.split()}
+
+
+def neighbour_words() -> frozenset[str]:
+    """Frequent words of two or three characters, names left out, beside which a name may begin or end."""
+    pattern = re.compile(rf"^([{HAN}]{{2,3}}) ([1-9]\d+) (?!nr)", re.MULTILINE)
+    return frozenset(
+        word for word, frequency in pattern.findall(dictionary()) if int(frequency) >= MIN_NEIGHBOUR
+    )
 
 
 def everyday_words(

@@ -4,24 +4,32 @@ import re
 from collections.abc import Iterator
 
 from medtune.scorers.personal_cues import (
+    BEFORE_WORD,
     CITATION,
     KNOWN_PAIRS,
+    LABEL,
     LEAD,
     LEFT_SIZES,
+    LEFT_WEIGHT,
     ROLE,
     ROLE_END,
     SURE_RIGHT,
-    SURNAME_WEIGHT,
     Beside,
     crossing_weight,
-    cue_words,
-    is_given,
     left_of,
-    raw_weight,
+    may_tell,
     right_of,
     word_weight,
 )
 from medtune.scorers.personal_peoples import foreign_names
+from medtune.scorers.personal_weights import (
+    CHAR_WEIGHT,
+    SURNAME_WEIGHT,
+    cue_words,
+    is_given,
+    is_plain,
+    raw_weight,
+)
 from medtune.scorers.personal_words import (
     CALLED_BY,
     COMMON,
@@ -30,7 +38,6 @@ from medtune.scorers.personal_words import (
     HAN,
     HANS,
     LOOKALIKES,
-    MOST_FREQUENT,
     NEVER,
     TITLES,
     Span,
@@ -39,19 +46,24 @@ from medtune.scorers.personal_words import (
 
 ENOUGH = 5.0
 """The weight from which a candidate is taken for a name."""
-MOST_RIGHT = 4.0
-ACTION = 1.5
+MOST_RIGHT = 5.5
+SURE = 4.0
+ACTION, MOST_ACTION, MOST_GIVEN = 1.5, 2.0, 1.0
 LEAST_LOSS, NEVER_LOSS = -2.5, -5.0
 COLONS = ":\uff1a"
-LITTLE = 1.5
+LITTLE = 2.0
 """The weight up to which what stands before a candidate says little."""
 
 FIRSTS = "".join(sorted({*SURNAME_WEIGHT, *(word[0] for word in COMPOUND)}))
 NO_GIVEN = "".join(sorted(NEVER))
+# What leads to little leads to frequent surnames only.
+LEADS = "".join(sorted({word[-1] for word, weight in LEFT_WEIGHT.items() if weight > LITTLE}))
+OF_WEIGHT = "".join(sorted(char for char in FIRSTS if SURNAME_WEIGHT.get(char, 1.0) >= 1.0))
 CANDIDATE = re.compile(
-    f"[{FIRSTS}](?:(?<=[{''.join(LEFT_SIZES)}].)|(?<![{HAN}\\d_a-zA-Z].))(?![{NO_GIVEN}])(?=[{HAN}])"
+    f"[{FIRSTS}](?![{NO_GIVEN}])(?=[{HAN}])"
+    f"(?:(?<=[{LEADS}].)|(?<=[{''.join(LEFT_SIZES)}][{OF_WEIGHT}])|(?<![{HAN}\\d_a-zA-Z].))"
 )
-RUN = re.compile(f"[{HAN}]{{1,4}}")
+ONE = (1,)
 NOTE = r"[(\uff08][^)\uff09\n]{1,16}[)\uff09]"
 NEXT = re.compile(
     rf"(?:[ ]?(?:{any_of(TITLES)}))?(?:{NOTE})?[ ]?"
@@ -64,54 +76,61 @@ SURE_NEXT = frozenset("\u3001/;\uff1b" + "".join(cue_words("and_words")))
 
 def best_at(text: str, start: int, left: Beside) -> int:
     """Where the likeliest name that begins at the place ends, 0 when none weighs enough."""
-    run_found = RUN.match(text, start)
-    if not run_found:
-        return 0
-    run = run_found[0]
-    if not left.is_free and left.weight < ROLE_END and LOOKALIKES.covers(text, start):
-        return 0
     best, best_end = ENOUGH, 0
     if not left.is_free and text[start - 1 : start + 1] in COMMON:
         best += 2.5
     is_line = start == 0 or text[start - 1] in "\n\u3010"
-    for size in (2, 1):
-        surname = run[:size]
-        if surname not in (COMPOUND if size == 2 else SURNAME_WEIGHT):
+    for size in (2, 1) if text[start : start + 2] in COMPOUND else ONE:
+        first = start + size
+        surname = text[start:first]
+        if size == 1 and surname not in SURNAME_WEIGHT:
             continue
         for count in (2, 1):
-            given = run[size : size + count]
-            if len(given) < count or not is_given(given):
+            end = first + count
+            given = text[first:end]
+            if len(given) < count or not HANS.issuperset(given) or not is_given(given):
                 continue
             weight = raw_weight(surname, given) + left.weight
-            if weight + MOST_RIGHT < best:
+            is_told = may_tell(text, end)
+            if weight + (MOST_RIGHT if is_told else MOST_ACTION) < best:
                 continue
-            end = start + size + count
+            loss = word_weight(text, start, size, end)
+            if not is_told and weight + MOST_ACTION + loss < best:
+                continue
             right = right_of(text, end, is_line)
             weight += right.weight
             if right.weight == ACTION and left.weight >= LEAD:
                 weight += 0.5
+            if right is BEFORE_WORD and not is_plain(surname, given):
+                weight -= 2.5
             if size == 1 and SURNAME_WEIGHT[surname] < 0 and text[end : end + 1] in HANS:
                 weight -= 2.0 if given[0] in FREQUENT or raw_weight("", given) < 2 else 0.0
             if weight < best or (weight == best and best_end):
                 continue
-            loss = word_weight(text, start, size, end)
             # After a comma and before sex or age even a word is a name.
-            is_sure = (
-                right.weight == MOST_RIGHT and text[end] not in COLONS and SURNAME_WEIGHT.get(surname, 0) >= 0
+            is_sure = (left.weight == LABEL and right.is_free) or (
+                right.weight >= SURE and text[end] not in COLONS and SURNAME_WEIGHT.get(surname, 0) >= 0
             )
             weight += max(loss, LEAST_LOSS) if is_sure and loss > NEVER_LOSS else loss
             if weight >= best and text[end : end + 1] in HANS:
-                weight += crossing_weight(text, start + size, end)
-            if weight >= best and not CALLED_BY.longest(text, start + size):
+                weight += crossing_weight(text, first, end)
+            if weight >= best and not CALLED_BY.longest(text, first):
                 best, best_end = weight, end
+    if best_end and not left.is_free and left.weight < ROLE_END and LOOKALIKES.covers(text, start):
+        return 0
     return best_end
 
 
 def is_hopeless(text: str, start: int, left: Beside) -> bool:
     """Whether a candidate that little leads to begins as another word does, told at low cost."""
-    if not left.is_free and SURNAME_WEIGHT.get(text[start], 1.0) < 1.0:
+    surname = SURNAME_WEIGHT.get(text[start], 1.0)
+    if not left.is_free and surname < 1.0:
         return True
-    if text[start : start + 2] not in KNOWN_PAIRS:
+    pair = text[start : start + 2]
+    most = surname + left.weight + CHAR_WEIGHT.get(pair[1], 0.0) + MOST_GIVEN + MOST_ACTION
+    if most < ENOUGH and not (may_tell(text, start + 2) or may_tell(text, start + 3) or pair in COMPOUND):
+        return True
+    if pair not in KNOWN_PAIRS:
         return False
     for end in (start + 2, start + 3):
         if text[end : end + 1] not in HANS and SURE_RIGHT.match(text, end):
@@ -122,15 +141,19 @@ def is_hopeless(text: str, start: int, left: Beside) -> bool:
 def names_by_weight(text: str) -> Iterator[Span]:
     """Names whose shape and surroundings together weigh enough."""
     done = 0
+    is_cited: bool | None = None
     for found in CANDIDATE.finditer(text):
         start = found.start()
         if start < done:
             continue
         left = left_of(text, start)
-        if left.weight < 0 or (
-            left.weight <= LITTLE and (is_hopeless(text, start, left) or CITATION.search(text))
-        ):
-            continue
+        if left.weight <= LITTLE:
+            if left.weight < 0 or is_hopeless(text, start, left):
+                continue
+            if is_cited is None:
+                is_cited = CITATION.search(text) is not None
+            if is_cited:
+                continue
         end = best_at(text, start, left)
         in_list = IN_SURE_LIST if left.weight >= ROLE else ROLE
         while end:
@@ -146,6 +169,7 @@ def names_by_weight(text: str) -> Iterator[Span]:
 
 
 LIST_ITEM = f"[{FIRSTS}](?![{NO_GIVEN}])[{HAN}][{HAN}]?(?:[(\uff08][^)\uff09\n]{{1,12}}[)\uff09])?"
+LIST_SIGN = re.compile(f"\u3001[{FIRSTS}](?![{NO_GIVEN}])[{HAN}]")
 LIST = re.compile(f"(?<![{HAN}\\d\u3001]){LIST_ITEM}(?:\u3001{LIST_ITEM})+")
 IN_LIST = re.compile(f"(?:^|\u3001)([{HAN}]{{2,4}})")
 MEAN_OF_LIST = 0.8
@@ -174,9 +198,9 @@ def listed_names(text: str) -> Iterator[Span]:
                 yield from spans
 
 
+FAMILIAR_SIGNS = cue_words("familiar")
 FAMILIAR = re.compile(
-    f"[{''.join(cue_words('familiar'))}]"
-    f"([{''.join(char for char in MOST_FREQUENT if char not in cue_words('not_familiar'))}])"
+    f"[{''.join(FAMILIAR_SIGNS)}]([{''.join(sorted(FREQUENT - {*cue_words('not_familiar')}))}])"
 )
 
 
@@ -192,7 +216,8 @@ def familiar_names(text: str) -> Iterator[Span]:
 def weighed_names(text: str) -> Iterator[Span]:
     """Names that no single cue tells: by weight, in lists, of acquaintances and of other peoples."""
     yield from names_by_weight(text)
-    if "\u3001" in text:
+    if LIST_SIGN.search(text):
         yield from listed_names(text)
-    yield from familiar_names(text)
+    if any(sign in text for sign in FAMILIAR_SIGNS):
+        yield from familiar_names(text)
     yield from foreign_names(text)

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from medtune.scorers.personal_cues import CITATION, titled_start
+from medtune.scorers.personal_cues import (
+    CITATION,
+    PLACE,
+    titled_start,
+)
 from medtune.scorers.personal_shapes import (
     MIDDLE_DOT,
     bounded_end,
@@ -13,6 +17,7 @@ from medtune.scorers.personal_shapes import (
     is_end,
     is_hard_end,
     is_hard_start,
+    is_neighbour,
     labelled_end,
     name_end,
     name_start,
@@ -20,10 +25,12 @@ from medtune.scorers.personal_shapes import (
 from medtune.scorers.personal_words import (
     BLANKS,
     CALLED_BY,
+    COMMON,
     FOREIGN,
     FREQUENT,
     GIVEN,
     HAN,
+    NEIGHBOURS,
     PREPOSITIONS,
     SURNAME,
     WORDY,
@@ -52,6 +59,8 @@ def more_names(text: str, end: int) -> Iterator[Span]:
 
 
 COLONS = ":\uff1a"
+SURE_LABELS = frozenset(listed("sure_colon_labels"))
+"""Labels before a colon after which a word is a name, whatever it looks like."""
 
 
 def after_label(text: str, start: int, end: int) -> Iterator[Span]:
@@ -62,7 +71,8 @@ def after_label(text: str, start: int, end: int) -> Iterator[Span]:
     called = CALLED.match(text, place)
     place = called.end() if called else place
     if text[end - 1] in COLONS:
-        name = name_end(text, place) or bounded_end(text, place)
+        is_sure = text[start : end - 1] in SURE_LABELS
+        name = labelled_end(text, place) if is_sure else name_end(text, place) or bounded_end(text, place)
     else:
         name = labelled_end(text, place) if place > end else name_end(text, place)
     if name:
@@ -154,14 +164,29 @@ STRONG_GIVEN = "".join(sorted(GIVEN - WORDY - FOREIGN))
 FREE = re.compile(f"[{''.join(sorted(FREQUENT))}][{STRONG_GIVEN}]{{2}}")
 
 
+def is_between_words(text: str, start: int, end: int) -> bool:
+    """Whether words or borders adjoin both sides of a name that looks like no other word itself."""
+    if text[start : start + 2] in NEIGHBOURS or text[start + 1 : end] in COMMON or PLACE.match(text, end):
+        return False
+    is_left = has_cue(text, start) or text[max(0, start - 2) : start] in NEIGHBOURS
+    if not is_left or text[max(0, start - 1) : start + 1] in NEIGHBOURS:
+        return False
+    if is_end(text, end):
+        return True
+    return is_neighbour(text, end) and text[end - 1 : end + 1] not in NEIGHBOURS
+
+
 def free_names(text: str) -> Iterator[Span]:
     """Names of three characters that nothing announces but their own shape and how they are bounded."""
     for found in FREE.finditer(text):
         start, end = found.span()
-        left, right = has_cue(text, start), is_end(text, end)
         if text[start - 1 : start] in DOTS or text[end : end + 1] in DOTS:
             continue
-        if left and right and not is_covered(text, start, 2) and not CALLED_BY.longest(text, start + 1):
+        if not (has_cue(text, start) and is_end(text, end)) and not is_between_words(text, start, end):
+            continue
+        if CALLED_BY.longest(text, start + 1) or CALLED_BY.longest(text, end - 1) > 1:
+            continue
+        if not is_covered(text, start, 2):
             if CITATION.search(text):
                 return
             yield Span(start, end, "NAME")

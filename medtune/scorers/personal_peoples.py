@@ -7,10 +7,12 @@ from medtune.scorers.personal_cues import (
     ACTIONS,
     LEAD,
     LEFT_SIZES,
-    SURNAME_WEIGHT,
-    cue_words,
     left_of,
     right_of,
+)
+from medtune.scorers.personal_weights import (
+    SURNAME_WEIGHT,
+    cue_words,
 )
 from medtune.scorers.personal_words import (
     CALLED_BY,

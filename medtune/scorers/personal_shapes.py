@@ -13,6 +13,7 @@ from medtune.scorers.personal_words import (
     HANS,
     LEFT_CUES,
     LOOKALIKES,
+    NEIGHBOURS,
     NEVER,
     NOT_BEFORE_TITLES,
     PREPOSITIONS,
@@ -107,6 +108,18 @@ def name_end(text: str, start: int, *, is_sure: bool = False) -> int:
     return weak_end(text, start, first, tail)
 
 
+def is_neighbour(text: str, place: int) -> bool:
+    """Whether a frequent word begins at the place."""
+    return text[place : place + 2] in NEIGHBOURS or text[place : place + 3] in NEIGHBOURS
+
+
+def is_split_word(text: str, place: int) -> bool:
+    """Whether a frequent word begins at the place, and none behind its first character."""
+    return is_neighbour(text, place) and not (
+        is_neighbour(text, place + 1) or FOLLOWERS.longest(text, place + 1)
+    )
+
+
 def weak_end(text: str, start: int, first: int, tail: str) -> int:
     """Where a name ends that nothing announced for certain; 0 when it may as well be another word."""
     is_known = text[start] in FREQUENT or first - start == 2
@@ -120,14 +133,14 @@ def weak_end(text: str, start: int, first: int, tail: str) -> int:
         is_free = is_hard_end(text, end)
         num_wordy = sum(char in WORDY for char in given)
         follower = FOLLOWERS.longest(text, end)
-        if size == 2 and FOLLOWERS.longest(text, first + 1) > 1:
+        if size == 2 and (FOLLOWERS.longest(text, first + 1) > 1 or is_split_word(text, first + 1)):
             continue
         is_plain = not num_wordy and not any(char in FOREIGN for char in given)
         if not (
             (is_free and (is_known or num_wordy < size))
             or (size == 2 and is_plain and (is_known or follower))
             or (size == 2 and (is_known and follower and num_wordy < size))
-            or (size == 1 and is_plain and follower)
+            or (size == 1 and is_plain and (follower or (is_known and is_neighbour(text, end))))
         ):
             continue
         if not is_other_word(text, start, end - start if is_free else 2):

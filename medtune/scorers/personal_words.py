@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from medtune.lexicon import read_table, read_words
-from medtune.scorers.personal_dictionary import common_pairs, everyday_words
+from medtune.scorers.personal_dictionary import common_pairs, everyday_words, neighbour_words
 
 TABLE = read_table("personal")
 
@@ -62,9 +62,7 @@ class Starts:
 
     def longest(self, text: str, place: int) -> int:
         """The length of the longest word that begins at the place, 0 when none does."""
-        if place >= len(text):
-            return 0
-        for size in self.sizes.get(text[place], ()):
+        for size in self.sizes.get(text[place : place + 1], ()):
             word = text[place : place + size]
             if word in self.words:
                 return len(word)
@@ -73,6 +71,7 @@ class Starts:
 
 SURNAMES: Mapping[str, object] = read_table("surnames")
 FREQUENT = frozenset(words_of(SURNAMES["frequent"]))
+FREQUENT_WORDS = frozenset(words_of(SURNAMES["frequent_words"]))
 MOST_FREQUENT = "".join(words_of(SURNAMES["frequent"])[:100])
 COMPOUND = frozenset(words_of(SURNAMES["compound"]))
 SURNAME = FREQUENT | frozenset(words_of(SURNAMES["also_words"]))
@@ -105,6 +104,8 @@ EVERYDAY = Starts(
 """Words that begin like a name, which a sure cue may outweigh."""
 COMMON = common_pairs(NEVER)
 """Words of two characters that are seldom given names."""
+NEIGHBOURS = neighbour_words()
+"""Words of two or three characters that stand beside names as beside anything else."""
 
 TITLES, COURTESIES = listed("titles"), listed("courtesies")
 NAME_LABELS, PERSON_WORDS = listed("name_labels"), listed("person_words")

@@ -31,12 +31,17 @@ class Labelled(NamedTuple):
     spans: frozenset[Mark]
 
 
-SETS = {"first set": "personal.jsonl", "second set": "personal_second.jsonl"}
-"""Written by two hands, neither of whom knew the rules."""
-BOTH = pytest.mark.parametrize("file", SETS.values())
-RECALL = {"personal.jsonl": 0.97, "personal_second.jsonl": 0.88}
-"""Floors. The second set has many names that are words too, and no label beside them; half of its rows, those
-with an even id, were never looked at while rules were written."""
+SETS = {
+    "first set": "personal.jsonl",
+    "second set": "personal_second.jsonl",
+    "third set": "personal_third.jsonl",
+}
+"""Written by three hands, none of whom knew the rules then."""
+EACH = pytest.mark.parametrize("file", SETS.values())
+RECALL = {"personal.jsonl": 0.97, "personal_second.jsonl": 0.91, "personal_third.jsonl": 0.94}
+"""Floors. The second set has many names that are words too, and no label beside them. What is missed or
+wrongly found in half of the rows of the second and third sets, those with an even id, was never read while
+rules were written. Who wrote the third set changed rules after it."""
 
 
 @cache
@@ -81,7 +86,7 @@ def misses(file: str, limit: int = 40) -> str:
     return "\n".join(lines[:limit])
 
 
-@BOTH
+@EACH
 def test_personal_data_is_found_and_nothing_else(file: str) -> None:
     precision, recall, _ = scores(file)["all"]
     figures = f"precision {precision:.4f} recall {recall:.4f}\n{misses(file)}"
@@ -95,10 +100,13 @@ def values(file: str, kind: str) -> list[str]:
     return [row.text[a:b] for row in labelled(file) for a, b, of in sorted(row.spans) if of == kind]
 
 
+LAST_X = "XxＸｘ"
+
+
 def digits(value: str) -> str:
     """The digits of a value as ASCII, with a last X if there is one."""
     return "".join(
-        "X" if mark in "Xx" else str(int(mark)) for mark in value if mark.isdigit() or mark in "Xx"
+        "X" if mark in LAST_X else str(int(mark)) for mark in value if mark.isdigit() or mark in LAST_X
     )
 
 
@@ -112,7 +120,7 @@ def test_the_set_is_large_balanced_and_half_of_it_traps() -> None:
     assert counts["NAME"] >= 120 and counts["PHONE"] >= 60
 
 
-@BOTH
+@EACH
 def test_labelled_spans_are_whole_values_that_do_not_overlap(file: str) -> None:
     for row in labelled(file):
         spans = sorted(row.spans)
@@ -123,10 +131,12 @@ def test_labelled_spans_are_whole_values_that_do_not_overlap(file: str) -> None:
         )
 
 
-@BOTH
+@EACH
 def test_labelled_numbers_pass_their_checks(file: str) -> None:
     for value in values(file, "ID_CARD"):
         number = digits(value)
+        if len(number) == 15:
+            continue
         total = sum(int(mark) * weight for mark, weight in zip(number[:17], ID_WEIGHTS, strict=True))
         assert len(number) == 18 and "10X98765432"[total % 11] == number[17], value
     for value in values(file, "BANK_CARD"):
