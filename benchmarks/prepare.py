@@ -100,12 +100,16 @@ def near_rate(folder: Path, num_rows: int) -> tuple[float, int]:
     import numpy as np
 
     from medtune.data.dedup import find_repeats, hash_grams, sketch
+    from medtune.data.prepare import CHUNK_ROWS
     from medtune.scorers.overlap import bare
 
     texts = [row[2] + row[3] for row in read_rows(folder, num_rows)]
     start = time.perf_counter()
-    sketches = sketch(hash_grams([bare(text) for text in texts])).astype(np.uint16)
-    repeats = find_repeats(sketches, 0.9)
+    sketches = [
+        sketch(hash_grams([bare(text) for text in texts[first : first + CHUNK_ROWS]])).astype(np.uint16)
+        for first in range(0, len(texts), CHUNK_ROWS)
+    ]
+    repeats = find_repeats(np.concatenate(sketches), 0.9)
     return len(texts) / (time.perf_counter() - start), int((repeats != np.arange(len(texts))).sum())
 
 

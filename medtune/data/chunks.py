@@ -13,7 +13,7 @@ from medtune.data.clean import find_fault
 from medtune.data.columns import columns_of, part_of, short_hash
 from medtune.data.config import Part, PrepareConfig, Split
 from medtune.data.deidentify import deidentify, mask
-from medtune.data.facts import facts_of
+from medtune.data.facts import facts_of, write_facts
 from medtune.data.fields import AnyRecord, Reader
 from medtune.data.formats import find_format, tell_format
 from medtune.data.mend import mend_answers
@@ -194,7 +194,7 @@ def describe(stays: Sequence[Stay], config: PrepareConfig) -> tuple[Table, list[
     # As model_dump gives it, at half the time: a record's fields stand in order, and so do its parts'.
     lines = [orjson.dumps(vars(record), default=vars, option=orjson.OPT_APPEND_NEWLINE) for record in records]
     table = columns_of(records, lines, on=config.dedup.on)
-    facts = [orjson.dumps(list(facts_of(record))) for record in records]
+    facts = [write_facts(facts_of(record)) for record in records]
     table["facts"] = [len(line) for line in facts]
     table["source"] = [stay.source for stay in stays]
     table["file"] = [stay.file for stay in stays]

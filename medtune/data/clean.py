@@ -149,16 +149,13 @@ def find_odd_turns(said: Spoken, clean: Clean) -> str | None:
 def find_broken_thinking(said: Spoken, clean: Clean) -> str | None:
     """Reasoning is not one whole block in front of an answer. No reasoning at all is no fault."""
     for answer in said.answers:
-        if ("hink" in answer or "HINK" in answer or "hink" in answer.lower()) and (
-            detail := _judge_thinking(answer)
-        ):
+        if "hink" in answer.lower() and (detail := _judge_thinking(answer)):
             return detail
-    record = said.record
-    if isinstance(record, Dialogue | Preference):
-        turns = record.messages if isinstance(record, Dialogue) else record.prompt
-        for turn in turns:
-            if turn.role == "user" and "hink>" in turn.content and TAG.search(turn.content):
-                return "reasoning in the user's turn"
+    asked = said.asked
+    if isinstance(said.record, Preference):
+        asked = [turn.content for turn in said.record.prompt if turn.role == "user"]
+    if any(["hink>" in text and TAG.search(text) for text in asked]):
+        return "reasoning in the user's turn"
     return None
 
 

@@ -94,9 +94,13 @@ def texts_of(record: AnyRecord) -> Texts:
 
 def asks(record: AnyRecord) -> str:
     """What the record asks, letters and digits only."""
-    return (
-        bare(f"{record.case or ''}{record.stem}") if isinstance(record, Question) else texts_of(record).asked
-    )
+    match record:
+        case Question():
+            return bare(f"{record.case or ''}{record.stem}")
+        case Dialogue():
+            return next((bare(turn.content) for turn in record.messages if turn.role == "user"), "")
+        case _:
+            return texts_of(record).asked
 
 
 def near_key(record: AnyRecord) -> int:

@@ -85,7 +85,8 @@ def find_pairs(sketches: Sketches, threshold: float) -> Pairs:
     """
     bands = np.ascontiguousarray(sketches).view(np.uint64)
     lefts, rights, found = list[Indices](), list[Indices](), list[NDArray[np.float64]]()
-    for band in bands.T:
+    for column in bands.T:
+        band = np.ascontiguousarray(column)
         members = np.argsort(band, kind="stable")
         for _ in range(ROUNDS):
             keys = band[members]

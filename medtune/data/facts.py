@@ -1,5 +1,6 @@
 """What the statistics want to know of one record."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import orjson
@@ -28,9 +29,9 @@ class Facts(NamedTuple):
 
     kind: str
     traits: Traits
-    asked: tuple[int, ...]
+    asked: Sequence[int]
     """Lengths in characters."""
-    told: tuple[int, ...]
+    told: Sequence[int]
     """Lengths in characters."""
 
 
@@ -58,10 +59,15 @@ def facts_of(record: Document | Dialogue | Preference | Question) -> Facts:
     )
 
 
-def read_facts(line: bytes) -> Facts:
-    """The facts that `orjson.dumps(list(facts))` wrote."""
-    kind, traits, asked, told = orjson.loads(line)
-    return Facts(kind, tuple(traits), tuple(asked), tuple(told))
+def write_facts(facts: Facts) -> bytes:
+    """The facts as JSON."""
+    return orjson.dumps(list(facts))
+
+
+def read_facts(lines: Sequence[bytes]) -> list[Facts]:
+    """The facts of many records, from what `write_facts` made of each."""
+    told = orjson.loads(b"[%b]" % b",".join(lines))
+    return [Facts(kind, tuple(traits), asked, told) for kind, traits, asked, told in told]
 
 
 def tell_language(text: str) -> Literal["zh", "mixed", "other"]:

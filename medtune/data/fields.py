@@ -76,12 +76,20 @@ def _meta(source: str, license: str, specialty: str, risk: str, complexity: int 
     )
 
 
-def dialogue(messages: list[Message], row: Row, source: Source, *, tools: str | None = None) -> Dialogue:
+def dialogue(
+    messages: list[Message],
+    row: Row,
+    source: Source,
+    *,
+    tools: str | None = None,
+    weights: tuple[float, ...] | None = None,
+) -> Dialogue:
     """A dialogue record."""
     if row.get("kto_tag") in (False, 0, "false", "False"):
         raise ValueError("is marked as a bad answer, with no better one beside it")
     turns = tuple(messages)
-    return Dialogue(id=dialogue_id(turns), messages=turns, tools=tools, meta=meta_of(row, source))
+    meta = meta_of(row, source)
+    return Dialogue(id=dialogue_id(turns), messages=turns, tools=tools, weights=weights, meta=meta)
 
 
 def talk(question: str, answer: str, row: Row, source: Source, *, system: str = "") -> Dialogue:

@@ -13,7 +13,7 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 HEAD = 8
-"""Pieces done in this process before others are started: a small set needs none."""
+"""Up to so many pieces are done in this process: a small set needs no others."""
 AHEAD = 4
 """Pieces that may wait for each worker, so that memory does not grow with the stream."""
 
@@ -31,13 +31,10 @@ def map_in_order(
 ) -> Iterator[Result]:
     """The result for each piece, in order. `workers` 0 takes one process a core."""
     stream = iter(pieces)
-    yield from map(work, islice(stream, HEAD))
-    first = next(stream, None)
-    if first is None:
-        return
-    stream = chain([first], stream)
+    head = list(islice(stream, HEAD + 1))
+    stream = chain(head, stream)
     num_workers = workers or os.cpu_count() or 1
-    if num_workers == 1:
+    if num_workers == 1 or len(head) <= HEAD:
         yield from map(work, stream)
         return
     with ProcessPoolExecutor(num_workers, get_context("spawn"), initializer=collect_seldom) as pool:

@@ -224,15 +224,16 @@ def write_parts(config: PrepareConfig, table: Table, parts: Parts, records: Spoo
 def tell_records(rows: Table, part: str, records: Spool, ledger: Ledger) -> Iterator[bytes]:
     """The records of a part as lines; exam items without a split get the part's."""
     split = part if part in ("train", "dev", "val") else "test"
-    is_item = (rows["kind"] == EXAM).tolist()
-    for (line, facts), may_be_open in zip(records.read_with_facts(rows), is_item, strict=True):
+    for start in range(0, len(rows), CHUNK_ROWS):
+        some = rows[start : start + CHUNK_ROWS]
+        lines, facts = records.read_with_facts(some)
         ledger.tally.count(read_facts(facts), part)
-        if may_be_open:
-            record = Question.model_validate_json(line)
+        for place in np.flatnonzero(some["kind"] == EXAM).tolist():
+            record = Question.model_validate_json(lines[place])
             if record.split == "open":
                 told = record.model_copy(update={"split": split})
-                line = orjson.dumps(told.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
-        yield line
+                lines[place] = orjson.dumps(told.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
+        yield from lines
 
 
 def count(config: PrepareConfig, ledger: Ledger) -> Counts:

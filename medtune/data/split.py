@@ -36,9 +36,14 @@ def group(table: Table, threshold: float, read_asked: Callable[[Table], list[str
     both = np.unique(np.stack([pairs.left[doubtful], pairs.right[doubtful]], axis=1), axis=0)
     for start in range(0, len(both), 1 << 14):
         some = both[start : start + (1 << 14)]
-        one, other = (hash_grams(read_asked(table[some[:, side]])) for side in (0, 1))
+        rows, places = np.unique(some, return_inverse=True)  # a row may stand in many pairs
+        grams = hash_grams(read_asked(table[rows]))
+        places = places.reshape(some.shape)
         is_like = np.array(
-            [jaccard(_grams(one, place), _grams(other, place)) >= threshold for place in range(len(some))]
+            [
+                jaccard(_grams(grams, one), _grams(grams, other)) >= threshold
+                for one, other in zip(places[:, 0].tolist(), places[:, 1].tolist(), strict=True)
+            ]
         )
         left, right = np.append(left, some[is_like, 0]), np.append(right, some[is_like, 1])
     return join(len(table), left, right)
@@ -77,18 +82,18 @@ def divide(table: Table, groups: Indices, *, valid: float, test: float, seed: in
     carried = dict.fromkeys(shares, 0.0)
     for stratum in np.unique(strata):
         own = firsts[strata == stratum][np.argsort(keys[strata == stratum], kind="stable")]
-        room = dict[str, int]()
-        for name, share in shares.items():  # what rounding leaves over is carried to the next stratum
-            carried[name] += share * int(sizes[own].sum())
-            room[name] = round(carried[name])
-            carried[name] -= room[name]
-        for first in own.tolist():
-            name = next((name for name, left in room.items() if left > 0), "train")
-            if name in room:
-                room[name] -= int(sizes[first])
-            place_of[first] = PARTS.index(name)
-        for name, left in room.items():  # a group larger than the room took too much, the next gets less
-            carried[name] += left
+        ends = np.cumsum(sizes[own])
+        begins = ends - sizes[own]
+        start = 0
+        for name, share in shares.items():
+            carried[name] += share * int(ends[-1])
+            room, begin = round(carried[name]), int(begins[start]) if start < len(own) else 0
+            end = start + int(np.searchsorted(begins[start:], begin + room))
+            place_of[own[start:end]] = PARTS.index(name)
+            # What rounding leaves over is carried to the next stratum, what a large group took more too.
+            carried[name] -= int(sizes[own[start:end]].sum())
+            start = end
+        place_of[own[start:]] = PARTS.index("train")
     return np.where(is_free, place_of[groups], parts).astype(np.int8)
 
 

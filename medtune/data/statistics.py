@@ -2,8 +2,8 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from itertools import accumulate
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,14 +149,14 @@ class DataStatistics(Facet):
 class KindTally(NamedTuple):
     """What is counted of the records of one kind."""
 
-    turns: defaultdict[int, int]
-    asked: defaultdict[int, int]
-    told: defaultdict[int, int]
+    turns: Counter[int]
+    asked: Counter[int]
+    told: Counter[int]
 
     @classmethod
     def empty(cls) -> "KindTally":
         """Nothing counted yet."""
-        return cls(defaultdict(int), defaultdict(int), defaultdict(int))
+        return cls(Counter(), Counter(), Counter())
 
     def tell(self, kind: str) -> Kind:
         """The counts as statistics."""
@@ -190,23 +190,24 @@ class Tally:
         self.groups = 0
         self.gold: HeldSet | None = None
         self.red_team: HeldSet | None = None
-        self._records: defaultdict[tuple[str, str, Traits], int] = defaultdict(int)
+        self._records: Counter[tuple[str, str, Traits]] = Counter()
         self._kinds: defaultdict[str, KindTally] = defaultdict(KindTally.empty)
 
     def add(self, record: Document | Dialogue | Preference | Question, part: str) -> None:
         """Nothing; the record is counted as one of `part`."""
-        self.count(facts_of(record), part)
+        self.count([facts_of(record)], part)
 
-    def count(self, facts: Facts, part: str) -> None:
-        """Nothing; a record with these facts is counted as one of `part`."""
-        kind, traits, asked, told = facts
-        self._records[part, kind, traits] += 1
-        turns, of_asked, of_told = self._kinds[kind]
-        turns[len(asked)] += 1
-        for length in asked:
-            of_asked[length] += 1
-        for length in told:
-            of_told[length] += 1
+    def count(self, facts: Iterable[Facts], part: str) -> None:
+        """Nothing; the records with these facts are counted as some of `part`."""
+        by_kind = defaultdict[str, list[Facts]](list)
+        for one in facts:
+            by_kind[one.kind].append(one)
+        for kind, own in by_kind.items():
+            self._records.update([(part, kind, one.traits) for one in own])
+            turns, asked, told = self._kinds[kind]
+            turns.update([len(one.asked) for one in own])
+            asked.update(chain.from_iterable([one.asked for one in own]))
+            told.update(chain.from_iterable([one.told for one in own]))
 
     def statistics(self, *, seed: int, deidentified: bool) -> DataStatistics:
         """Everything counted so far."""

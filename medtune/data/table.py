@@ -47,7 +47,8 @@ class Spool:
     """Lines on disk, found again by offset."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b")
+        self._file = path.open("wb")
+        self._reader = path.open("rb", buffering=0)  # rows are read from all over: a buffer is filled in vain
         self._end = 0
 
     def __enter__(self) -> "Spool":
@@ -56,30 +57,35 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._reader.close()
         self._file.close()
 
     def append(self, lines: Sequence[bytes]) -> NDArray[np.int64]:
         """The offset of each line."""
         lengths = np.fromiter((len(line) for line in lines), dtype=np.int64, count=len(lines))
         offsets = self._end + np.concatenate([[0], np.cumsum(lengths)])
-        self._file.seek(self._end)
         self._file.writelines(lines)
         self._end = int(offsets[-1])
         return offsets[:-1].astype(np.int64)
 
     def read(self, rows: Table) -> Iterator[bytes]:
         """The line of each row, in the order of the rows."""
+        self._file.flush()
+        seek, read = self._reader.seek, self._reader.read
         for offset, length in zip(rows["offset"].tolist(), rows["length"].tolist(), strict=True):
-            self._file.seek(offset)
-            yield self._file.read(length)
+            seek(offset)
+            yield read(length)
 
-    def read_with_facts(self, rows: Table) -> Iterator[tuple[bytes, bytes]]:
-        """The line of each row and what stands behind it."""
-        places = (rows[name].tolist() for name in ("offset", "length", "facts"))
-        for offset, length, facts in zip(*places, strict=True):
-            self._file.seek(offset)
-            both = self._file.read(length + facts)
-            yield both[:length], both[length:]
+    def read_with_facts(self, rows: Table) -> tuple[list[bytes], list[bytes]]:
+        """The line of each row, and what stands behind it."""
+        self._file.flush()
+        lines, facts = list[bytes](), list[bytes]()
+        for offset, length, more in rows[["offset", "length", "facts"]].tolist():
+            self._reader.seek(offset)
+            both = self._reader.read(length + more)
+            lines.append(both[:length])
+            facts.append(both[length:])
+        return lines, facts
 
 
 def stack(parts: Iterable[Table]) -> Table:

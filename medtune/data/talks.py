@@ -1,6 +1,8 @@
 """Rows with turns -> dialogues and preferences: ShareGPT, OpenAI messages, MedDialog, chosen and rejected."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,18 +26,49 @@ ROLES = {
 }  # fmt: skip
 TURN_KEYS = (("from", "value"), ("role", "content"))
 OUR_TAGS = {"function_call": "tool_call", "observation": "tool"}
+WEIGHT_KEYS = ("weight", "loss")
+"""Where a turn says how much its loss weighs: a number, or yes and no."""
 
 
-def read_turns(turns: object, source: Source) -> list[Message]:
-    """The messages of a list of turns, roles translated."""
+class Turns(NamedTuple):
+    """The turns of a row."""
+
+    messages: list[Message]
+    weights: list[float]
+    """One for each message; 1 where the row says nothing."""
+
+
+def read_turns(turns: object, source: Source) -> Turns:
+    """The messages of a list of turns, roles translated, with the weights of their losses."""
     if not isinstance(turns, list) or not turns:
         raise ValueError("holds no turns")
-    messages: list[Message] = []
+    read = Turns([], [])
     for turn in turns:
         if not isinstance(turn, dict):
             raise ValueError(f"has a turn that is a {type(turn).__name__}; an object is wanted")
-        messages += read_turn(turn, source)
-    return messages
+        messages = read_turn(turn, source)
+        read.messages.extend(messages)
+        read.weights.extend(_weight_of(turn, message) for message in messages)
+    return read
+
+
+def _weight_of(turn: dict[str, Any], message: Message) -> float:
+    """The weight that a turn gives its message; only an answer's counts, and only that is kept."""
+    key = next((key for key in WEIGHT_KEYS if turn.get(key) is not None), None)
+    if key is None:
+        return 1.0
+    weight = turn[key]
+    if not isinstance(weight, bool | int | float) or not 0 <= weight < math.inf:
+        raise ValueError(f"has a turn of {key} {weight!r}; a number from 0 on, true or false is wanted")
+    if message.role in ("assistant", "tool_call"):
+        return float(weight)
+    if weight not in (0, 1):
+        raise ValueError(f"has a {message.role}'s turn of {key} {weight!r}; only answers are weighed")
+    return 1.0
+
+
+def _weights_of(weights: Sequence[float]) -> tuple[float, ...] | None:
+    return tuple(weights) if any(weight != 1 for weight in weights) else None
 
 
 def read_turn(turn: dict[str, Any], source: Source) -> list[Message]:
@@ -94,12 +127,16 @@ def _tools_of(row: Row) -> str | None:
 
 
 def read_conversation(row: Row, source: Source) -> Dialogue:
-    """`{conversations: [{from, value}] or messages: [{role, content}], system?, tools?}`."""
+    """`{conversations: [{from, value}] or messages: [{role, content}], system?, tools?}`.
+
+    A turn may have the `weight` of its loss, or `loss` as yes or no.
+    """
     turns = row.get("conversations") if "conversations" in row else row.get("messages")
-    messages, system = read_turns(turns, source), text_if_any(row, "system")
+    (messages, weights), system = read_turns(turns, source), text_if_any(row, "system")
     if system and messages[0].role != "system":
         messages.insert(0, Message(role="system", content=system))
-    return dialogue(messages, row, source, tools=_tools_of(row))
+        weights.insert(0, 1.0)
+    return dialogue(messages, row, source, tools=_tools_of(row), weights=_weights_of(weights))
 
 
 def read_utterances(row: Row, source: Source) -> Dialogue:
@@ -134,7 +171,7 @@ def read_preference(row: Row, source: Source) -> Preference:
     """
     prompt, chosen, rejected = _prompt_of(row, source), row["chosen"], row["rejected"]
     if isinstance(chosen, list) and isinstance(rejected, list):
-        talks = read_turns(chosen, source), read_turns(rejected, source)
+        talks = read_turns(chosen, source).messages, read_turns(rejected, source).messages
         before = [messages[:-1] for messages in talks]
         if before[0] != before[1]:
             raise ValueError("has a chosen and a rejected talk with different beginnings")
@@ -185,7 +222,7 @@ def _prompt_of(row: Row, source: Source) -> list[Message]:
     if not key:
         return []
     if isinstance(row[key], list):
-        turns = read_turns(row[key], source)
+        turns = read_turns(row[key], source).messages
         return turns if turns[0].role == "system" else opening + turns
     given = text_if_any(row, "input") if key == "instruction" else ""
     question = "\n".join(part for part in (text_of(row, key), given) if part)

@@ -150,12 +150,16 @@ def read_matter(text: str) -> Matter:
     """The concepts and groups of people that a text names."""
     concepts: dict[int, int] = {}
     groups: dict[str, int] = {}
+    people: list[tuple[int, tuple[str, ...]]] = []
     signs = flat(text)
-    is_unfit = UNFIT.search if MAY_BE_UNFIT.search(text) else None
     for end, (concept, tells) in read_lexicon().finder.iter_long(signs):
         if concept is not None:
             concepts[concept] = concepts.get(concept, 0) + 1
-        if tells and not (is_unfit and is_unfit(signs, end + 1, end + 1 + UNFIT_BYTES)):
+        if tells:
+            people.append((end + 1, tells))
+    is_unfit = UNFIT.search if people and MAY_BE_UNFIT.search(text) else None
+    for end, tells in people:
+        if not (is_unfit and is_unfit(signs, end, end + UNFIT_BYTES)):
             for group in tells:
                 groups[group] = groups.get(group, 0) + 1
     if "\u5c81" in text:

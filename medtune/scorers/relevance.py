@@ -109,15 +109,21 @@ def told_signs(question: str, answer: str) -> tuple[float, float]:
 def compare(question: str, answer: str) -> Signs:
     """What tells whether the answer fits."""
     question, answer = question[:MAX_QUESTION_CHARS].lower(), answer[:MAX_ANSWER_CHARS].lower()
-    return _compare(question, answer, read_matter(question), read_matter(answer))
+    signs = _compare(question, answer, read_matter(question), read_matter(answer))
+    return _with_words(question, answer, signs)
+
+
+def _with_words(question: str, answer: str, signs: Signs) -> Signs:
+    words, chars = told_signs(question, answer)
+    return signs._replace(words=words, signs=chars)
 
 
 def _compare(question: str, answer: str, asked: Matter, told: Matter) -> Signs:
+    """What tells whether the answer fits, but for the words and signs of both."""
     lexicon = read_lexicon()
-    words, signs = told_signs(question, answer)
     people = other_people(asked.groups, told.groups)
     if not asked.concepts or not told.concepts:
-        return NOTHING_TOLD._replace(words=words, signs=signs, people=people)
+        return NOTHING_TOLD._replace(people=people)
     concepts, told_concepts = lexicon.concepts, told.concepts
     topics = pictures = wanted_topics = 0
     wanted = wanted_told = has_matter = asks_drug = has_drug = drug_told = False
@@ -169,7 +175,7 @@ def _compare(question: str, answer: str, asked: Matter, told: Matter) -> Signs:
         other = 1.0
     shared = min(1.0, shared / max(1.0, asked_weight))
     told_shares = (answered / total, related / total, close / total)
-    return Signs(shared, *told_shares, foreign, other, sibling, words, signs, 0.0, people)
+    return Signs(shared, *told_shares, foreign, other, sibling, 0.0, 0.0, 0.0, people)
 
 
 NOTHING_TOLD = Signs(0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
@@ -190,7 +196,10 @@ def low_relevance(question: str, answer: str, *, least: float) -> float | None:
         floor = BASE + PULLS.foreign + PULLS.people * other_people(asked.groups, told.groups)
         if 1 / (1 + math.exp(-floor)) > least + MARGIN:
             return None
-    value = _likelihood(_compare(question, answer, asked, told))
+    signs = _compare(question, answer, asked, told)
+    if _likelihood(signs) > least + MARGIN:  # words in common can only add to it
+        return None
+    value = _likelihood(_with_words(question, answer, signs))
     return value if value < least else None
 
 

@@ -70,9 +70,9 @@ def judge_risk(question: str, reading: Reading[Word, Meaning, Cue]) -> Risk:
         said |= sign[0]
         if sign[1] == NOW:
             now |= sign[0]
-    is_personal = bool(flags & PERSONAL or rules.lasts.search(text))
     is_ill = bool(now & ~rules.diseases & rules.bits["symptom"])
-    is_general = not is_personal and (bool(flags & GENERAL) or not is_ill)
+    may_be_general = bool(flags & GENERAL) or not is_ill
+    is_general = may_be_general and not _is_personal(text, flags, rules)
     best, name, mask = _judge(
         said, now, is_general=is_general and bool(flags & GENERAL), is_textbook=bool(flags & TEXTBOOK)
     )
@@ -93,8 +93,13 @@ def judge_risk(question: str, reading: Reading[Word, Meaning, Cue]) -> Risk:
     if problems:
         return Risk("medium", "problem named", problems)
     # A person is told of, and nothing says that only advice for daily life is wanted.
-    is_concern = is_personal and not flags & GENERAL and not denied and len(text) >= MIN_CONCERN
+    is_concern = not flags & GENERAL and not denied and len(text) >= MIN_CONCERN
+    is_concern = is_concern and (may_be_general or _is_personal(text, flags, rules))
     return Risk("medium", "concern", ()) if is_concern else Risk("low", "", ())
+
+
+def _is_personal(text: str, flags: int, rules: Rules) -> bool:
+    return bool(flags & PERSONAL or rules.lasts.search(text))
 
 
 @lru_cache(maxsize=1 << 16)

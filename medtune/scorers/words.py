@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import ahocorasick
 
-from medtune.scorers.automaton import flat
+from medtune.scorers.automaton import by_branch, flat
 
 Meaning = TypeVar("Meaning")
 Term = TypeVar("Term")
@@ -56,7 +56,7 @@ class Reader(Generic[Term, Sign, Cue]):
         own = [{encode(word): meaning for word, meaning in words.items()} for words in lexicons]
         bits = {encode(word): flag for word, flag in flags.items()}
         self._automaton = ahocorasick.Automaton()
-        for code in dict.fromkeys([*own[0], *own[1], *own[2], *bits]):
+        for code in by_branch({*own[0], *own[1], *own[2], *bits}):
             # What ends together is told at once, by the longest word: the rest of an ending is passed over.
             ends = [code[place:] for place in range(len(code)) if _may_follow(code, place)]
             found = (next(((len(end), words[end]) for end in ends if end in words), None) for words in own)

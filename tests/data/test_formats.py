@@ -402,3 +402,58 @@ def test_a_format_can_be_a_function_of_the_user(tmp_path: Path, monkeypatch: pyt
     for wrong in ("hospital_notes:write", "hospital_nots:read", ":read"):
         with pytest.raises(UserError, match=f"format {wrong}: no such function can be imported"):
             find_format({}, wrong, "x:1")
+
+
+# ---- weights ----
+
+
+def weighted(key: str, weight: object) -> dict[str, object]:
+    return {
+        "messages": [
+            {"role": "user", "content": "头痛"},
+            {"role": "assistant", "content": "嗯", key: weight},
+            {"role": "user", "content": "发热"},
+            {"role": "assistant", "content": "就医"},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "weight", "read"),
+    [("weight", 0, 0), ("weight", 0.5, 0.5), ("loss", False, 0), ("weight", 1, None), ("loss", None, None)],
+)
+def test_a_weight_of_a_turn_is_kept(key: str, weight: object, read: float | None) -> None:
+    record = FORMATS["messages"].read(weighted(key, weight), SOURCE)
+    assert isinstance(record, Dialogue)
+    assert record.weights == (None if read is None else (1, read, 1, 1))
+    assert record.id == dialogue_id(record.messages)
+
+
+def test_weights_stand_with_their_messages_behind_a_system_prompt_and_calls_of_tools() -> None:
+    call = {"function": {"name": "f", "arguments": {}}}
+    row = {
+        "system": "你是医生",
+        "conversations": [
+            {"from": "human", "value": "头痛", "loss": False},
+            {"from": "gpt", "value": "查一下", "tool_calls": [call], "loss": 0.5},
+            {"from": "observation", "value": "正常"},
+            {"from": "gpt", "value": "休息"},
+        ],
+    }
+    record = FORMATS["sharegpt"].read(row, SOURCE)
+    assert isinstance(record, Dialogue)
+    roles = [turn.role for turn in record.messages]
+    assert roles == ["system", "user", "assistant", "tool_call", "tool", "assistant"]
+    assert record.weights == (1, 1, 0.5, 0.5, 1, 1)
+
+
+@pytest.mark.parametrize("weight", ["0.5", -1, float("nan"), [1]])
+def test_a_weight_that_is_none_is_a_fault_of_the_row(weight: object) -> None:
+    with pytest.raises(ValueError, match="a number from 0 on, true or false is wanted"):
+        FORMATS["messages"].read(weighted("weight", weight), SOURCE)
+
+
+def test_only_answers_are_weighed() -> None:
+    row = {"messages": [{"role": "user", "content": "头痛", "weight": 2}]}
+    with pytest.raises(ValueError, match="only answers are weighed"):
+        FORMATS["messages"].read(row, SOURCE)

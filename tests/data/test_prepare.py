@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -453,22 +455,23 @@ def test_the_files_are_the_same_to_the_byte_under_any_hash_seed(tmp_path: Path) 
     assert found[0] == found[1]
 
 
-def test_several_processes_make_the_same_as_one(tmp_path: Path) -> None:
+def test_several_processes_make_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signs = [chr(0x4E00 + place) for place in range(3000)]
     rows = [
         {
             "question": f"{signs[place % 3000]}{signs[(7 * place) % 3000]}头痛怎么办",
             "answer": f"建议休息{place}天",
         }
-        for place in range(9500)
+        for place in range(1150)
     ]
     source = put(tmp_path / "a.jsonl", rows)
     found = []
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
+    for workers, chunk_rows in ((1, 1000), (1, 100), (2, 100)):  # other processes begin with the ninth chunk
+        monkeypatch.setattr("medtune.data.prepare.CHUNK_ROWS", chunk_rows)
+        out = tmp_path / f"{workers}-{chunk_rows}"
         prepare(out, source, valid=0.1, test=0.1, runtime={"workers": workers})
         found.append({path.name: path.read_bytes() for path in out.iterdir() if path.is_file()})
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def test_what_was_written_reads_back_as_records_and_prepares_again(tmp_path: Path) -> None:
@@ -535,6 +538,26 @@ def test_a_ceval_file_short_of_one_row_is_refused(tmp_path: Path) -> None:
         prepare(tmp_path / "out", {**source, "path": str(short)})
 
 
+class Made(NamedTuple):
+    """A public file, prepared."""
+
+    counts: dict[str, Any]
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def prepare_public(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """prepare_public(file): a public file prepared without any option, once."""
+
+    @cache
+    def make(file: str) -> Made:
+        out = tmp_path_factory.mktemp("public")
+        config = {"out": out, "source": str(DATA / file), "runtime": {"workers": 1}}
+        return Made(run(PrepareConfig.model_validate(config)), out)
+
+    return make
+
+
 @needs_data
 @pytest.mark.parametrize(
     ("file", "form", "encoding", "rows"),
@@ -542,9 +565,9 @@ def test_a_ceval_file_short_of_one_row_is_refused(tmp_path: Path) -> None:
         ("ceval_medical/basic_medicine.jsonl", "exam", "utf-8", 194),
         ("ceval_medical/clinical_medicine.jsonl", "exam", "utf-8", 222),
         ("ceval_medical/physician.jsonl", "exam", "utf-8", 492),
-        ("toyhom_neike_sample.csv", "consultation", "gb18030", 7644),
-        ("toyhom_neike.txt", "consultation", "gb18030", 4048),
-        ("huatuo_knowledge_8k.jsonl", "alpaca", "utf-8", 8658),
+        pytest.param("toyhom_neike_sample.csv", "consultation", "gb18030", 7644, marks=pytest.mark.slow),
+        pytest.param("toyhom_neike.txt", "consultation", "gb18030", 4048, marks=pytest.mark.slow),
+        pytest.param("huatuo_knowledge_8k.jsonl", "alpaca", "utf-8", 8658, marks=pytest.mark.slow),
         ("medical_o1_think_926.jsonl", "alpaca", "utf-8", 926),
         ("safety_red_team.jsonl", "alpaca", "utf-8", 10),
         ("medical_sft_1k_sharegpt.jsonl", "sharegpt", "utf-8", 1000),
@@ -556,41 +579,46 @@ def test_a_ceval_file_short_of_one_row_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_public_files_are_prepared_without_any_option(
-    tmp_path: Path, file: str, form: str, encoding: str, rows: int
+    prepare_public: Callable[[str], Made], file: str, form: str, encoding: str, rows: int
 ) -> None:
-    source = str(DATA / file)
-    counts = run(PrepareConfig.model_validate({"out": tmp_path, "source": source, "runtime": {"workers": 1}}))
+    counts, out = prepare_public(file)
     assert counts["formats"] == {form: rows}
     assert list(counts["encodings"].values()) == [encoding]
     assert counts["rows"] == rows == counts["kept"] + counts["dropped"]
-    assert counts["dropped"] == sum(counts["reasons"].values()) == len(lines(tmp_path / "dropped.jsonl"))
+    assert counts["dropped"] == sum(counts["reasons"].values()) == len(lines(out / "dropped.jsonl"))
     names = ("train", "valid", "val", "test")
-    written = {name: len(lines(tmp_path / f"{name}.jsonl")) for name in names if name in counts}
+    written = {name: len(lines(out / f"{name}.jsonl")) for name in names if name in counts}
     assert written == {name: counts[name] for name in written}
     assert sum(written.values()) == counts["kept"]
     if "\ufffd" not in (DATA / file).read_bytes().decode(encoding):
-        texts = (tmp_path / f"{name}.jsonl" for name in written)
+        texts = (out / f"{name}.jsonl" for name in written)
         assert not any("\ufffd" in text.read_text(encoding="utf-8") for text in texts)
 
 
 @needs_data
-def test_a_table_of_real_consultations_is_the_same_in_every_encoding(tmp_path: Path) -> None:
-    text = (DATA / "toyhom_neike_sample.csv").read_bytes().decode("gb18030").replace("\r\n", "\n")
-    found = []
+@pytest.mark.slow
+def test_a_table_of_real_consultations_is_the_same_in_every_encoding(
+    prepare_public: Callable[[str], Made], tmp_path: Path
+) -> None:
+    table = DATA / "toyhom_neike_sample.csv"
+    text = table.read_bytes().decode("gb18030")
+    assert "\r" not in text
+    parts = ("train", "valid", "test")
+    counts, out = prepare_public(table.name)
+    assert counts["rows"] == 7644
+    found = [(out / f"{part}.jsonl").read_bytes() for part in parts]
     for name, content in {
-        "gb18030": text.encode("gb18030"),
         "utf-8": text.encode("utf-8"),
         "utf-8-bom": text.encode("utf-8-sig"),
         "crlf": text.replace("\n", "\r\n").encode("gb18030"),
     }.items():
         folder, out = tmp_path / name, tmp_path / f"{name}-out"
         folder.mkdir()
-        (folder / "a.csv").write_bytes(content)
-        counts = run(PrepareConfig.model_validate({"out": out, "source": str(folder / "a.csv")}))
+        (folder / table.name).write_bytes(content)
+        counts = run(PrepareConfig.model_validate({"out": out, "source": str(folder / table.name)}))
         assert counts["rows"] == 7644
-        found.append([(out / f"{part}.jsonl").read_bytes() for part in ("train", "valid", "test")])
-    assert found[0] == found[1] == found[2] == found[3]
-    departments = Counter(json.loads(row)["meta"]["specialty"] for row in found[0][0].splitlines())
+        assert [(out / f"{part}.jsonl").read_bytes() for part in parts] == found, name
+    departments = Counter(json.loads(row)["meta"]["specialty"] for row in found[0].splitlines())
     assert None not in departments
 
 
@@ -602,3 +630,28 @@ def test_preference_rows_of_the_samples_are_read_as_preferences(tmp_path: Path) 
     assert counts["formats"] == {"preference": counts["rows"]}
     assert counts["dropped"] == 0
     assert all(row["kind"] == "preference" for row in lines(tmp_path / "train.jsonl"))
+
+
+def test_weights_of_turns_come_through_all_steps(tmp_path: Path) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"第{n}个病人头痛{n}天了，电话13812345678，要紧吗？"},
+                {"role": "assistant", "content": "多久了？", "weight": 0},
+                {"role": "user", "content": f"已经{n}天了，吃了{n}片布洛芬。"},
+                {
+                    "role": "assistant",
+                    "content": f"<think>看</think>请带上{n}张化验单去神经内科。</think>",
+                },
+            ]
+        }
+        for n in range(1, 9)
+    ]
+    prepare(tmp_path / "out", put(tmp_path / "a.jsonl", rows), dedup={"near": None})
+    kept = lines(tmp_path / "out" / "train.jsonl")
+    assert kept and all(row["weights"] == [1, 0, 1, 1] for row in kept)
+    assert "13812345678" not in str(kept) and all(row["meta"]["deidentified"] for row in kept)
+    prepare(tmp_path / "again", tmp_path / "out" / "train.jsonl", dedup={"near": None})
+    assert [row["weights"] for row in lines(tmp_path / "again" / "train.jsonl")] == [
+        row["weights"] for row in kept
+    ]

@@ -104,7 +104,7 @@ def test_order_of_records_and_reasons_does_not_matter() -> None:
 def test_facts_stand_for_the_record() -> None:
     tally = Tally()
     for record, part in RECORDS:
-        tally.count(facts_of(record), part)
+        tally.count([facts_of(record)], part)
     tally.rows = len(RECORDS)
     assert told(tally) == told(tally_of(RECORDS))
 

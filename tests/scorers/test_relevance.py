@@ -3,7 +3,7 @@
 import pytest
 
 from medtune.scorers.complaints import read_matter, years_of
-from medtune.scorers.relevance import other_people, relevance
+from medtune.scorers.relevance import low_relevance, other_people, relevance
 
 TRIPLES = [
     ("我今年四十二岁，体检胆固醇偏高，要吃药吗", "先控制饮食，少吃动物内脏，三个月后复查血脂再决定用他汀。",
@@ -23,6 +23,16 @@ TRIPLES = [
     ("女，28岁，月经推迟十天，没有怀孕", "月经偶尔推迟可能与压力有关，连续两个月不来应查性激素。",
      "前列腺炎会引起尿频尿急，建议做前列腺液检查。"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("least", [0.015, 0.2, 0.6])
+def test_low_relevance_is_the_relevance_where_it_is_low(least: float) -> None:
+    questions = [question for question, _, _ in TRIPLES]
+    answers = [answer for _, good, bad in TRIPLES for answer in (good, bad)]
+    for question in questions:
+        for answer in answers:
+            value = relevance(question, answer)
+            assert low_relevance(question, answer, least=least) == (value if value < least else None)
 
 
 @pytest.mark.parametrize(("question", "good", "bad"), TRIPLES)

@@ -1,9 +1,15 @@
 """Levels of danger: red flags, denial, history, knowledge questions, drugs that endanger."""
 
+import re
+from pathlib import Path
+
+import orjson
 import pytest
 
 from medtune.lexicon import read_table
 from medtune.scorers.risk import LEVELS, find_risk
+
+LABELLED = Path(__file__).parents[1] / "data" / "annotation.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -99,3 +105,11 @@ def test_rules_and_signs_know_each_other() -> None:
     implied = {other for others in table["implies"].values() for other in others}
     assert signs - used - implied == set()
     assert {*table["implies"], *implied, *table["close"]} <= signs
+
+
+def test_whatever_a_pattern_finds_holds_a_character_of_also() -> None:
+    texts = [orjson.loads(line)["text"].lower() for line in LABELLED.read_bytes().splitlines()]
+    for entry in read_table("risk")["numbers"]:
+        if "also" in entry:
+            found = [match for text in texts for match in re.finditer(entry["pattern"], text)]
+            assert all(set(match[0]) & set(entry["also"]) for match in found), entry

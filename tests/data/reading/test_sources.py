@@ -131,7 +131,7 @@ def test_chinese_names_in_an_archive_from_windows_are_readable(tmp_path: Path) -
 
 
 def test_parquet_rows_are_read_and_numbered(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = pytest.importorskip("pyarrow", reason="wants the extra data: pip install medtune[data]")
     from pyarrow import parquet
 
     parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
