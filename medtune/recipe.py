@@ -11,8 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from medtune.artifact import is_foreign
 from medtune.commands import COMMANDS, config_of
-from medtune.config import CommandConfig, Input, find_inputs, judge, read_yaml, unknown_key
+from medtune.config import CommandConfig, Input, find_inputs, judge, read_yaml
 from medtune.errors import UserError
+from medtune.launch import find_program
+from medtune.spellings import unknown_key
+from medtune.train.config import TrainingConfig
 
 
 class Step(NamedTuple):
@@ -23,6 +26,8 @@ class Step(NamedTuple):
     config: CommandConfig
     needs: frozenset[str]
     """The steps whose results it reads."""
+    launch: tuple[str, ...] = ()
+    """The program that starts its processes, with its words; empty for one process. Never in the key."""
 
 
 class Recipe(NamedTuple):
@@ -110,8 +115,41 @@ def _unroll(path: Path, variables: Mapping[str, Any], title: str, section: objec
             near = get_close_matches(command, COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
             raise UserError(f"{where}: unknown command {command}; {hint}")
-        steps.append(Step(name, command, judge(config_of(command), values, where), frozenset()))
+        launch = _read_launch(where, command, values.pop("launch", None))
+        config = judge(config_of(command), values, where)
+        _refuse_lone(where, config, launch)
+        steps.append(Step(name, command, config, frozenset(), launch))
     return steps
+
+
+def _read_launch(where: str, command: str, words: object) -> tuple[str, ...]:
+    """The launcher and its words, empty without one; refused where it could not start the command."""
+    if not words:
+        return ()
+    if not isinstance(words, list):
+        raise UserError(
+            f"{where}.launch: wants a list of words, such as [torchrun, --nproc_per_node=4] "
+            f"(given: {words!r:.80})"
+        )
+    if not issubclass(config_of(command), TrainingConfig):
+        raise UserError(f"{where}.launch: {command} runs in one process; pt and sft can be launched")
+    program = str(words[0])
+    if not find_program(program):
+        raise UserError(
+            f"{where}.launch: {program}: no such program; install what brings it (torchrun comes with torch: "
+            "pip install 'medtune[train]'), or give its path"
+        )
+    return tuple(str(word) for word in words)
+
+
+def _refuse_lone(where: str, config: CommandConfig, launch: Sequence[str]) -> None:
+    """Nothing, or a UserError: nobody would start the processes that a section `parallel` speaks of."""
+    parallel = config.parallel if isinstance(config, TrainingConfig) else None
+    if parallel and parallel.num_processes > 1 and not launch:
+        raise UserError(
+            f"{where}.parallel: wants {parallel.num_processes} processes, and the step starts one; add  "
+            f"launch: [torchrun, --nproc_per_node={parallel.num_processes}]  or leave parallel out"
+        )
 
 
 def _fill(where: str, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -23,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from medtune.artifact import CHECKPOINTS, LOCK, Counts, claim, is_foreign, read_manifest, state_of
 from medtune.commands import COMMANDS, run_command
-from medtune.config import CommandConfig
-from medtune.errors import Interrupted, UserError
+from medtune.errors import Interrupted, UserError, show_advice
+from medtune.launch import run_launched
 from medtune.recipe import Recipe, Step
 
 SET_ASIDE = ".previous"
@@ -165,7 +164,7 @@ def _workers() -> BaseContext:
 
 def _start(workers: BaseContext, step: Step) -> Job:
     inbox, outbox = workers.Pipe(duplex=False)
-    process = workers.Process(target=_work, args=(step.command, step.config, outbox), name=step.name)  # type: ignore[attr-defined]
+    process = workers.Process(target=_work, args=(step, outbox), name=step.name)  # type: ignore[attr-defined]
     process.start()
     outbox.close()
     return Job(step, process, inbox, time.monotonic())
@@ -192,7 +191,7 @@ def _finish(job: Job) -> None:
         raise SystemExit(f"{job.step.name} was {how}; run the same command again, it resumes")
 
 
-def _work(command: str, config: CommandConfig, outbox: Connection) -> None:
+def _work(step: Step, outbox: Connection) -> None:
     """The life of a step's process. It ends with its parent, so that no orphan goes on writing."""
     parent = multiprocessing.parent_process()
     assert parent
@@ -202,9 +201,12 @@ def _work(command: str, config: CommandConfig, outbox: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
-    warnings.simplefilter("ignore", FutureWarning)  # what libraries tell developers is no news to a user
+    show_advice()
     try:
-        run_command(command, config, replace=True)
+        if step.launch:
+            run_launched(step.launch, step.command, step.config)
+        else:
+            run_command(step.command, step.config, replace=True)
     except (UserError, Interrupted) as error:
         outbox.send(error)
         sys.exit(error.exit_code)

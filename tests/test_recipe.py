@@ -233,6 +233,43 @@ def test_root_and_jobs_may_be_given_on_the_command_line_alone(tmp_path: Path) ->
     assert (recipe.steps[0].config.out, recipe.jobs) == (tmp_path / "x" / "prepare", 3)
 
 
+# ---- launching ----
+
+LAUNCHED = """
+root: ROOT
+processes: 2
+steps:
+  sft:
+    launch: [python, "--n=${processes}"]
+    parallel: {num_processes: "${processes}"}
+    train: [samples:consult_sharegpt.jsonl]
+    model: owner/name@0123456
+"""
+
+
+def test_launcher_and_its_words_belong_to_the_step_and_not_to_its_config(tmp_path: Path) -> None:
+    (step,) = read(tmp_path, LAUNCHED, "processes=3").steps
+    assert step.launch == ("python", "--n=3")
+    assert "launch" not in step.config.model_dump()
+    (alone,) = read(tmp_path, LAUNCHED, "steps.sft.launch=[]", "steps.sft.parallel=null").steps
+    assert alone.launch == ()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("steps.sft.launch=torchrun", "steps.sft.launch: wants a list of words, such as [torchrun"),
+        ("steps.sft.launch=[no-such-launcher]", "steps.sft.launch: no-such-launcher: no such program"),
+        ("steps.sft.launch=[]", "steps.sft.parallel: wants 2 processes, and the step starts one"),
+        ("steps.sft.command=merge", "steps.sft.launch: merge runs in one process; pt and sft can be"),
+    ],
+)
+def test_launch_that_could_not_start_the_step_is_refused_before_anything_runs(
+    tmp_path: Path, override: str, said: str
+) -> None:
+    assert said in fault_of(tmp_path, LAUNCHED, override)
+
+
 # ---- finding ----
 
 

@@ -43,21 +43,39 @@ def read(row, source):
 
 RUN = """
 from pathlib import Path
+import signal
 import sys
 from medtune import runner
 from medtune.recipe import read_recipe
 if __name__ == "__main__":
-    runner.HEAVY = ("medtune.data.prepare",)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin deaf to it
+    runner.HEAVY = ("medtune.data.prepare", "medtune.runner")
     for event in runner.run_recipe(read_recipe(Path(sys.argv[1]))):
         print(event.step.name, event.state, flush=True)
 """
 
 
+WARM = """
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from medtune.data.config import PrepareConfig
+from medtune.data.prepare import run
+with TemporaryDirectory() as folder:
+    rows = Path(folder, "rows.jsonl")
+    rows.write_text('{"instruction": "头痛", "output": "请按医嘱复查"}', encoding="utf-8")
+    run(PrepareConfig.model_validate({"out": Path(folder, "out"), "source": str(rows)}))
+"""
+"""One prepare, so that the server holds the lexicons, templates and fonts that each step would load again."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def light_server() -> Iterator[None]:
+def light_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A fork server without torch for these tests; whoever comes after gets its own."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "warm_prepare.py").write_text(WARM, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "HEAVY", ("medtune.data.prepare",))
+        patch.setattr(runner, "HEAVY", ("medtune.data.prepare", "medtune.runner", "warm_prepare"))
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         forkserver._forkserver._stop()  # pyright: ignore[reportAttributeAccessIssue]
         yield
         forkserver._forkserver._stop()  # pyright: ignore[reportAttributeAccessIssue]
@@ -106,7 +124,7 @@ def pulses(home: Path, name: str) -> list[tuple[int, float]]:
 
 def wait_for_pulse(home: Path, name: str, *, seen: int = 0) -> int:
     """The process that does the step, once its pulse is longer than was seen."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while len(pulses(home, name)) <= seen:
         assert time.monotonic() < end, f"{name} did not start"
         time.sleep(0.02)
@@ -284,9 +302,13 @@ def test_steps_end_with_their_runner_and_the_next_run_resumes(home: Path, how: s
     process = subprocess.Popen(
         [sys.executable, str(script), str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for_pulse(home, "a")
-    process.send_signal(how)
-    assert process.wait() != 0
+    try:
+        wait_for_pulse(home, "a")
+        process.send_signal(how)
+        assert process.wait() != 0
+    finally:
+        process.kill()
+        process.wait()
     assert is_silent(home, "a")
     assert not (home / "runs" / "a" / MANIFEST).exists()
     (home / "a.jsonl.go").touch()
