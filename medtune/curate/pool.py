@@ -88,7 +88,8 @@ def text_of(record: Dialogue) -> str:
 
 def count_tokens(tokenizer: PreTrainedTokenizerBase, record: Dialogue) -> int:
     """Tokens that training will see of a record."""
-    return sum(len(sequence.ids) for sequence in render_dialogue(tokenizer, record.messages))
+    sequences = render_dialogue(tokenizer, record.messages, tools=record.tools, weights=record.weights)
+    return sum(len(sequence.ids) for sequence in sequences)
 
 
 def find_leaks(records: Sequence[Dialogue], questions: Sequence[Question]) -> list[Leak]:

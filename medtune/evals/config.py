@@ -48,8 +48,21 @@ class EvaluateConfig(CommandConfig):
     cloze_norm: Literal["none", "tokens", "chars", "prior"] = "chars"
     """How option likelihoods of different lengths are made comparable: `tokens` and `chars` divide by the
     length, `prior` subtracts the likelihood without the question (OLMES, arXiv 2406.08446)."""
+    audit: Input | None = None
+    """Directory that `audit` made of the training data; accuracy is told for clean items and others apart."""
     name: str = ""
     """What the report calls the model; its directory name when empty."""
+
+
+class AuditConfig(CommandConfig):
+    """Find exam questions in training data; leave out what holds them, and say which items are clean."""
+
+    train: tuple[Input, ...] = Field(min_length=1)
+    """Files of records that are, or will be, trained on."""
+    exams: tuple[Input, ...] = Field(min_length=1)
+    """Files of questions that will be reported on."""
+    drop: Literal["contaminated", "suspect"] = "contaminated"
+    """Which records are left out of `clean.jsonl`: those that hold an item, or also those that may."""
 
 
 class CompareConfig(CommandConfig):

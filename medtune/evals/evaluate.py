@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+from pydantic import BaseModel, ConfigDict
 
 from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_jsonl
+from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
-from medtune.evals.exam import item_of, score_all
+from medtune.evals.exam import AUDIT, Item, item_of, score_all
 from medtune.evals.exam_report import report_from
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
@@ -39,6 +41,8 @@ def run(config: EvaluateConfig) -> Counts:
     )
     write_jsonl(config.out / "scores.jsonl", scores)
     items = [item_of(question) for question in questions.values()]
+    if config.audit:
+        items = tag_by_audit(items, config.audit)
     write_jsonl(config.out / "items.jsonl", items)
     lineage = trace(config.predictions.path)
     num_seen = len(lineage.seen & set(questions))
@@ -66,6 +70,30 @@ def read_questions(path: Path) -> dict[str, Question]:
             raise UserError(f"{path}: question {question.id} stands in it twice; drop duplicates first")
         questions[question.id] = question
     return questions
+
+
+class Audited(BaseModel):
+    """What an audit says of an item."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    subject: str
+    status: str
+
+
+def tag_by_audit(items: list[Item], audit: Input) -> list[Item]:
+    """The items, each tagged with what the audit says of it; one that it does not know is refused."""
+    path = audit.path / "items.jsonl"
+    if not path.is_file():
+        raise UserError(f"{audit}: no items.jsonl in it; name a directory that audit made")
+    told = {row.id: row.status for row in read_jsonl(path, Audited)}
+    missing = [item.id for item in items if item.id not in told]
+    if missing:
+        raise UserError(
+            f"{audit}: {len(missing)} of {len(items)} questions were not audited, first {missing[0]}; "
+            "audit the exam that is evaluated"
+        )
+    return [item.model_copy(update={"tags": (*item.tags, f"{AUDIT}{told[item.id]}")}) for item in items]
 
 
 def trace(predictions: Path) -> Lineage:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from scipy.stats import binomtest
 
 from medtune.errors import UserError
+from medtune.lexicon import read_table
 from medtune.records import Likelihood, Prediction, Question, Row, Score, Way
 from medtune.scorers.choice import find_choice
 
@@ -29,6 +30,8 @@ class Item(Row):
     is_multiple: bool
     labels: str
     gold: str
+    tags: tuple[str, ...] = ()
+    """What kind of question it is, see `tags_of`."""
 
 
 class ChanceTest(NamedTuple):
@@ -48,7 +51,26 @@ def item_of(question: Question) -> Item:
         is_multiple=question.is_multiple,
         labels="".join(sorted(question.options)),
         gold=question.answer,
+        tags=tags_of(question),
     )
+
+
+SPECIALTY, AUDIT = "specialty:", "audit:"
+"""Beginnings of tags that go on with a department, and with what an audit says of the item."""
+LONG_CHARS = 60
+"""From this length on a question counts as long: twice what most C-Eval questions have."""
+
+
+def tags_of(question: Question) -> tuple[str, ...]:
+    """The kinds that a question is of: asked with a negation, with a number in it, long, of a case."""
+    found = {
+        "negated": any(word in question.stem for word in read_table("exam_words")["negated"]),
+        "number": any(sign.isdigit() for sign in question.stem),
+        "long": len((question.case or "") + question.stem) >= LONG_CHARS,
+        "case": question.case is not None,
+    }
+    department = [f"{SPECIALTY}{question.meta.specialty}"] if question.meta.specialty else []
+    return (*(name for name, holds in found.items() if holds), *department)
 
 
 def chance_of(item: Item) -> float:
@@ -75,11 +97,11 @@ def compare_with_chance(count: int, items: Sequence[Item]) -> ChanceTest:
 
 def score_prediction(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> Score:
     """1 or 0 for one answer, in the way that it was given. For free text `note` says how it was read."""
-    answer, note = (
-        _read_text(prediction, question)
-        if prediction.way == "generate"
-        else (_likeliest(prediction, question, cloze_norm), None)
-    )
+    if prediction.way == "generate":
+        logprobs, (answer, note) = None, _read_text(prediction, question)
+    else:
+        logprobs, note = _weigh(prediction, question, cloze_norm), None
+        answer = max(sorted(logprobs), key=logprobs.__getitem__)  # the first in the alphabet among equals
     return Score(
         id=question.id,
         scorer=prediction.way,
@@ -87,6 +109,7 @@ def score_prediction(prediction: Prediction, question: Question, cloze_norm: Clo
         answer=answer,
         gold=question.answer,
         note=note,
+        logprobs=logprobs,
     )
 
 
@@ -102,8 +125,8 @@ def _read_text(prediction: Prediction, question: Question) -> tuple[str | None, 
     return None, "truncated" if found.status == "none" and completion.finish == "length" else found.status
 
 
-def _likeliest(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> str:
-    """The letters of the likeliest candidate, the first in the alphabet among equals."""
+def _weigh(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> dict[str, float]:
+    """What each candidate is worth, by its letters in order."""
     candidates = prediction.candidates or {}
     unknown = sorted(key for key in candidates if not set(key) <= set(question.options))
     lacking = [] if question.is_multiple else sorted(set(question.options) - set(candidates))
@@ -115,8 +138,10 @@ def _likeliest(prediction: Prediction, question: Question, cloze_norm: ClozeNorm
         )
         raise UserError(f"question {question.id}: its `{prediction.way}` prediction: {fault}; predict again")
     norm = cloze_norm if prediction.way == "cloze" else "none"
-    values = {key: _normalise(candidate, norm, question.id) for key, candidate in candidates.items()}
-    return "".join(sorted(max(sorted(values), key=lambda key: values[key])))
+    return {
+        "".join(sorted(key)): _normalise(candidate, norm, question.id)
+        for key, candidate in candidates.items()
+    }
 
 
 def _normalise(candidate: Likelihood, norm: ClozeNorm, question_id: str) -> float:

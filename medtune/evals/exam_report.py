@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from medtune.evals.breakdown_tables import measure_sets, tabulate_audit, tabulate_sets, tabulate_tags
+from medtune.evals.confidence_tables import measure_confidence, tabulate_confidence, tabulate_margins
 from medtune.evals.exam import WAYS, Item, compare_with_chance
 from medtune.evals.exam_tables import Marked, measure, name_way, rate, tabulate, tabulate_baselines
 from medtune.records import Estimate, Phrase, Report, Score, Table, Way
@@ -33,8 +35,12 @@ def report_from(
     told = list(warnings)
     for way, marked in by_way.items():
         metrics |= measure(way, marked)
+        metrics |= measure_sets(way, [mark for mark in marked if mark.item.is_multiple])
+        metrics |= measure_confidence(marked) if way == "letter" else {}
         verdict.append(judge(way, marked))
-        tables += tabulate(way, marked)
+        tables += [*tabulate(way, marked), *tabulate_sets(way, marked)]
+        tables += tabulate_confidence(marked) if way == "letter" else []
+        tables += [*tabulate_audit(way, marked), *tabulate_margins(way, marked), *tabulate_tags(way, marked)]
         unparsed = sum(mark.score.answer is None for mark in marked)
         if unparsed > UNPARSED_WARNING * len(items):
             told.append(phrase("warn_unparsed", way=name_way(way), count=unparsed, n=len(items)))

@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
-from medtune.engines.base import Engine, open_engine
+from medtune.engines.base import Engine, Prompt, open_engine
 from medtune.errors import UserError
 from medtune.evals.config import PredictConfig
 from medtune.evals.prompt import cloze_choices, last_user_turn, letter_choices, word_question
-from medtune.records import RECORD, Dialogue, Message, Prediction, Question, Way
+from medtune.records import RECORD, Dialogue, Prediction, Question, Way
 
 BLOCK_ROWS = 256
 """Rows written at once. Batches are made inside a block, so that a resumed run makes the same ones."""
@@ -93,12 +93,8 @@ def answer(
     if way == "generate":
         prompts = [word_record(record, config) for record in records]
         for index, completion in engine.generate(prompts, config.sampling):
-            yield (
-                index,
-                Prediction(
-                    id=records[index].id, way=way, prompt=prompts[index][-1].content, completion=completion
-                ),
-            )
+            asked = prompts[index].messages[-1].content
+            yield index, Prediction(id=records[index].id, way=way, prompt=asked, completion=completion)
         return
     questions = [record for record in records if isinstance(record, Question)]
     choices = [
@@ -106,12 +102,12 @@ def answer(
         for question in questions
     ]
     for index, candidates in engine.rank(choices):
-        prompt = choices[index].messages[-1].content
+        prompt = choices[index].prompt.messages[-1].content
         yield index, Prediction(id=questions[index].id, way=way, prompt=prompt, candidates=candidates)
 
 
-def word_record(record: Asked, config: PredictConfig) -> Sequence[Message]:
-    """The messages that a record puts to the model."""
+def word_record(record: Asked, config: PredictConfig) -> Prompt:
+    """What a record puts to the model: a question in words, or a talk with the tools that it offers."""
     if isinstance(record, Question):
-        return word_question(record, config.preset)
-    return last_user_turn(record.messages)
+        return Prompt(word_question(record, config.preset))
+    return Prompt(last_user_turn(record.messages), record.tools)

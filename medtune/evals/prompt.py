@@ -5,7 +5,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
-from medtune.engines.base import Choices
+from medtune.engines.base import Choices, Prompt
 from medtune.evals.config import Preset
 from medtune.records import Message, Question
 
@@ -38,7 +38,7 @@ def letter_choices(question: Question, preset: Preset) -> Choices:
     sizes = range(2, len(letters) + 1) if question.is_multiple else range(1, 2)
     sets = ["".join(chosen) for size in sizes for chosen in combinations(letters, size)]
     return Choices(
-        word_question(question, preset),
+        Prompt(word_question(question, preset)),
         {letters: letters for letters in sets},
         is_closed=question.is_multiple,
     )
@@ -49,7 +49,7 @@ def cloze_choices(question: Question) -> Choices:
     stem = [
         Message(role="user", content=f"{question.case}\n{question.stem}" if question.case else question.stem)
     ]
-    return Choices(stem, dict(question.options), prior=[Message(role="user", content="")])
+    return Choices(Prompt(stem), dict(question.options), prior=Prompt([Message(role="user", content="")]))
 
 
 def last_user_turn(messages: Sequence[Message]) -> Sequence[Message]:

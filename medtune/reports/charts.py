@@ -11,6 +11,8 @@ from medtune.reports.wording import word_cell, word_interval, word_value
 ROW_PIXELS, AXIS_PIXELS, TOP_PIXELS, BAR_PIXELS = 46, 34, 6, 23
 MARGIN = 2.0
 """Free space left and right, in percent of the width."""
+SQUARE_PIXELS = 280
+"""Side of a square chart."""
 BAR_START, BAR_WIDTH = 31, 54
 """Where bars begin and how long the longest is, in percent of the width; its count stands behind it."""
 
@@ -36,6 +38,8 @@ def draw(table: Table, language: Language) -> str:
             return draw_heatmap(table, language)
         case "bars":
             return draw_bars(table, language)
+        case "reliability":
+            return draw_reliability(table, language)
         case None:
             return ""
 
@@ -146,6 +150,40 @@ def draw_bars(table: Table, language: Language) -> str:
             f'<text class="value" x="{BAR_START + width + 1:.2f}%" y="{top + 16}">{count:,}</text></g>'
         )
     return wrap(table, parts, height=TOP_PIXELS + BAR_PIXELS * len(drawn) + 2, language=language)
+
+
+def draw_reliability(table: Table, language: Language) -> str:
+    """Estimates over the share in front of them, with the diagonal on which the two are equal."""
+    drawn = [(row[0], found) for row in table.rows if (found := first_estimate(row)) is not None]
+    size, left = SQUARE_PIXELS, 34
+    parts: list[str] = []
+
+    def across(share: float) -> str:
+        return f"{left + size * share:.1f}"
+
+    def down(share: float) -> str:
+        return f"{TOP_PIXELS + size * (1 - share):.1f}"
+
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = across(tick), down(tick)
+        parts += [
+            f'<line class="grid" x1="{x}" x2="{x}" y1="{down(0)}" y2="{down(1)}"/>',
+            f'<line class="grid" x1="{across(0)}" x2="{across(1)}" y1="{y}" y2="{y}"/>',
+            f'<text class="tick" x="{x}" y="{down(-16 / size)}" text-anchor="middle">{tick:.2f}</text>',
+            f'<text class="tick" x="{left - 5}" y="{y}" dy="4" text-anchor="end">{tick:.2f}</text>',
+        ]
+    start, end = (across(0), down(0)), (across(1), down(1))
+    parts.append(f'<line class="reference" x1="{start[0]}" y1="{start[1]}" x2="{end[0]}" y2="{end[1]}"/>')
+    for share, estimate in drawn:
+        assert isinstance(share, float)
+        x, low, high = across(share), down(estimate.low), down(estimate.high)
+        hint = f"{share:.3f}: {word_value(estimate)}, {word_interval(estimate, language)}"
+        parts += [
+            f'<g class="row"><title>{escape(hint)}</title>',
+            f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>',
+            f'<circle class="dot" cx="{x}" cy="{down(estimate.value)}" r="4.5"/></g>',
+        ]
+    return wrap(table, parts, height=TOP_PIXELS + size + AXIS_PIXELS - 10, language=language)
 
 
 def wrap(table: Table, parts: list[str], *, height: int, language: Language) -> str:

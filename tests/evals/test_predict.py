@@ -9,12 +9,15 @@ from pydantic import ValidationError
 
 from medtune.artifact import CHECKPOINTS, read_jsonl, write_jsonl
 from medtune.commands import run_command
-from medtune.engines.base import Choices, Engine
+from medtune.engines.base import Choices, Engine, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
-from medtune.engines.hf import HfInProcess
+from medtune.engines.hf import HfInProcess, open_tokenizer
+from medtune.engines.parity import learnt_stretches
+from medtune.engines.render import render_dialogue, render_prompt
 from medtune.errors import UserError
 from medtune.evals import predict
 from medtune.evals.config import PredictConfig
+from medtune.evals.predict import word_record
 from medtune.evals.prompt import word_question
 from medtune.records import (
     Completion,
@@ -119,6 +122,23 @@ def test_a_dialogue_is_asked_up_to_its_last_message_of_the_user(configure: Confi
     ]
 
 
+def test_a_model_is_offered_the_tools_that_it_was_trained_with(
+    configure: Configure, tiny_model_dir: Path
+) -> None:
+    tools = '[{"name": "bp", "description": "血压", "parameters": {"type": "object", "properties": {}}}]'
+    record = talk("帮我查血压", "好的，正在查。").model_copy(update={"tools": tools})
+    engine = {"model": str(tiny_model_dir), "template": "qwen"}
+    config = configure("out", [record], engine=engine)
+    tokenizer = open_tokenizer(config.engine)
+    (trained,) = learnt_stretches(render_dialogue(tokenizer, record.messages, tools=tools))
+    assert word_record(record, config) == Prompt(record.messages[:1], tools)
+    asked = word_record(record, config)
+    assert render_prompt(tokenizer, asked.messages, tools=asked.tools) == trained.before
+    # The tiny model is too small for them, and says by how much.
+    with pytest.raises(UserError, match=f"record 1: {len(trained.before)} prompt tokens"):
+        run_command("predict", config)
+
+
 def test_history_reaches_the_model(configure: Configure) -> None:
     answers: list[list[int]] = []
     for name, history in (("one", "多久了？"), ("two", "发烧吗，咳嗽吗，有痰吗？")):
@@ -161,9 +181,7 @@ class Interrupted:
             raise KeyboardInterrupt
         self.num_given += 1
 
-    def generate(
-        self, prompts: Sequence[Sequence[Message]], sampling: Sampling
-    ) -> Iterator[tuple[int, Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         for answer in self.engine.generate(prompts, sampling):
             self.count()
             yield answer

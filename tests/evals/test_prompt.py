@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from medtune.engines.base import Prompt
 from medtune.evals.config import Preset
 from medtune.evals.prompt import cloze_choices, last_user_turn, letter_choices, read_preset, word_question
 from medtune.records import Message, Question
@@ -65,7 +66,7 @@ def test_letters_are_the_candidates_of_a_question_with_one_answer() -> None:
     assert choices.candidates == {"A": "A", "B": "B", "C": "C", "D": "D"}
     assert not choices.is_closed
     assert choices.prior is None
-    assert choices.messages == word_question(ask(), "chat")
+    assert choices.prompt.messages == word_question(ask(), "chat")
 
 
 def test_sets_of_two_letters_and_more_are_the_candidates_of_a_question_with_several() -> None:
@@ -78,10 +79,10 @@ def test_sets_of_two_letters_and_more_are_the_candidates_of_a_question_with_seve
 
 def test_cloze_asks_the_stem_alone_and_ranks_the_texts() -> None:
     choices = cloze_choices(ask(case="男，六十岁。"))
-    assert choices.messages == [Message(role="user", content="男，六十岁。\n高血压患者应")]
+    assert choices.prompt.messages == [Message(role="user", content="男，六十岁。\n高血压患者应")]
     assert choices.candidates == OPTIONS
-    assert choices.prior == [Message(role="user", content="")]
-    assert cloze_choices(ask()).messages[0].content == "高血压患者应"
+    assert choices.prior == Prompt([Message(role="user", content="")])
+    assert cloze_choices(ask()).prompt.messages[0].content == "高血压患者应"
 
 
 def test_a_talk_is_asked_up_to_its_last_message_of_the_user() -> None:

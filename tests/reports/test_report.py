@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 import medtune
+from medtune.evals import audit_report, breakdown_tables, confidence_tables
 from medtune.evals.contrasts import Finding
 from medtune.evals.exam import STATUSES, WAYS, Side
 from medtune.evals.exam_report import report_from
@@ -19,6 +20,7 @@ from medtune.reports.charts import choose_axis, draw, shorten
 from medtune.reports.phrases import LANGUAGES, ROOMS, fill, phrase, read_phrases, say_p
 from medtune.reports.report import WORDS, render_html, render_json, render_markdown, write_reports
 from medtune.reports.wording import width_of, word_cell, wrap_text
+from medtune.scorers import contamination
 
 HOUSE = Path(str(medtune.__path__[0]))
 WORD_HEADS = ("column", "page", "title", "licence", "part", "kind", "text", "risk", "style", "language")
@@ -61,6 +63,12 @@ def keys_made() -> set[str]:
     made = {f"way_{way}" for way in WAYS} | {f"status_{status}" for status in STATUSES}
     made |= {f"chance_{side}" for side in get_args(Side)}
     made |= {f"{kind}_{finding}" for kind in ("contrast", "finding") for finding in get_args(Finding)}
+    made |= {f"{head}_{name}" for head in ("row", "meaning") for name in confidence_tables.MEASURES}
+    made |= {f"row_{name}" for name in breakdown_tables.MEASURES}
+    made |= {f"audit_{status}" for status in audit_report.STATUSES}
+    kinds = [kind.replace(" ", "_") for kind in contamination.KINDS]
+    made |= {f"audit_{kind}{tail}" for kind in kinds for tail in ("", "_means")}
+    made |= {f"tag_{kind}" for kind in breakdown_tables.KINDS}
     return made
 
 

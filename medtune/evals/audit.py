@@ -1,0 +1,142 @@
+"""The command that looks for exam questions in training data, and gives the data without them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from medtune.artifact import Counts, digest_of, read_jsonl, write_jsonl
+from medtune.config import Input
+from medtune.errors import UserError
+from medtune.evals.audit_report import Finding, Status, report_on
+from medtune.evals.config import AuditConfig
+from medtune.records import RECORD, Dialogue, Document, Preference, Question
+from medtune.reports.report import write_reports
+from medtune.scorers.contamination import (
+    CONTAMINATED,
+    SUSPECT,
+    Index,
+    Kind,
+    is_unscannable,
+    make_probe,
+    strongest,
+)
+
+AnyRecord = Document | Dialogue | Preference | Question
+
+
+class Place(NamedTuple):
+    """A training record and where it stands."""
+
+    file: str
+    line: int
+    record: AnyRecord
+
+
+def run(config: AuditConfig) -> Counts:
+    """How many items were found. Writes the findings, each item's status, the data without them, a report."""
+    items = list(read_exams(config))
+    index = Index([make_probe(item.id, item.stem, item.options, item.answer) for item in items])
+    unwanted = CONTAMINATED | (SUSPECT if config.drop == "suspect" else frozenset())
+    findings: list[Finding] = []
+    kinds: dict[str, set[Kind]] = {}
+    num_records = 0
+    dropped: list[dict[str, str | int]] = []
+
+    def keep() -> Iterator[AnyRecord]:
+        nonlocal num_records
+        for place in tqdm(read_training(config), desc="audit", unit="record", disable=None, leave=False):
+            num_records += 1
+            text = text_of(place.record)
+            found = [
+                Finding(items[match.probe], match, place.file, place.line, place.record.id, text)
+                for match in index.find(text)
+            ]
+            findings.extend(found)
+            for finding in found:
+                kinds.setdefault(finding.item.id, set()).add(finding.match.kind)
+            worst = strongest(finding.match.kind for finding in found)
+            if worst in unwanted:
+                what = ", ".join(f.item.id for f in found if f.match.kind in unwanted)
+                dropped.append({"file": place.file, "line": place.line, "reason": str(worst), "items": what})
+            else:
+                yield place.record
+
+    num_kept = write_jsonl(config.out / "clean.jsonl", keep())
+    statuses: dict[str, Status] = {item.id: status_of(item, kinds.get(item.id, set())) for item in items}
+    write_jsonl(config.out / "dropped.jsonl", dropped)
+    write_jsonl(config.out / "findings.jsonl", (tell(finding) for finding in findings))
+    write_jsonl(
+        config.out / "items.jsonl",
+        ({"id": item.id, "subject": item.subject, "status": statuses[item.id]} for item in items),
+    )
+    provenance = {str(source): digest_of(source)[:16] for source in (*config.train, *config.exams)}
+    report = report_on(items, statuses, findings, num_records=num_records, provenance=provenance)
+    write_reports(report, config.out)
+    counts = Counter(statuses.values())
+    return {
+        "records": num_records,
+        "kept": num_kept,
+        "dropped": len(dropped),
+        "items": len(items),
+        **{status: counts[status] for status in ("contaminated", "suspect", "unscannable", "clean")},
+    }
+
+
+def read_exams(config: AuditConfig) -> Iterator[Question]:
+    """The items of all exams, each once."""
+    seen: set[str] = set()
+    for source in config.exams:
+        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
+            if not isinstance(record, Question):
+                raise UserError(f"{source}:{number}: an exam holds questions; this is a {record.kind}")
+            if record.id not in seen:
+                seen.add(record.id)
+                yield record
+    if not seen:
+        raise UserError(f"{', '.join(config.exams)}: no questions in it")
+
+
+def read_training(config: AuditConfig) -> Iterator[Place]:
+    """The training records in file order."""
+    for source in config.train:
+        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
+            yield Place(Input(source).path.name, number, record)
+
+
+def text_of(record: AnyRecord) -> str:
+    """All that is said in a record, parts on lines of their own."""
+    match record:
+        case Document():
+            return record.text
+        case Dialogue():
+            return "\n".join(turn.content for turn in record.messages)
+        case Preference():
+            return "\n".join([*(turn.content for turn in record.prompt), record.chosen, record.rejected])
+        case Question():
+            options = [f"{letter}. {text}" for letter, text in record.options.items()]
+            return "\n".join([*([record.case] if record.case else []), record.stem, *options])
+
+
+def status_of(item: Question, kinds: set[Kind]) -> Status:
+    """What the findings make of an item. A short one that was not found is not thereby clean."""
+    if kinds & CONTAMINATED:
+        return "contaminated"
+    if kinds & SUSPECT:
+        return "suspect"
+    probe = make_probe(item.id, item.stem, item.options, item.answer)
+    return "unscannable" if is_unscannable(probe) else "clean"
+
+
+def tell(finding: Finding) -> dict[str, str | int | float]:
+    """The finding as a row."""
+    return {
+        "item": finding.item.id,
+        "record": finding.record,
+        "file": finding.file,
+        "line": finding.line,
+        "kind": finding.match.kind,
+        "share": finding.match.share,
+        "options_found": finding.match.options_found,
+    }
