@@ -11,10 +11,10 @@ quickstart: $(INSTALLED)  ## install, then run the whole experiment on the shipp
 	$(BIN)/medtune run recipes/quickstart.yaml
 
 test: $(DEV) lint  ## every check that CI makes
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 quick: $(DEV)  ## the tests that need no training
-	$(BIN)/python -m pytest -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
 
 scores: $(DEV)  ## what the rules for personal data, annotation and mismatch reach on their labelled sets
 	$(BIN)/python benchmarks/scores.py

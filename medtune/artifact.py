@@ -18,9 +18,8 @@ from medtune import hub
 from medtune.config import PINNED, CommandConfig, Input, find_inputs
 from medtune.errors import UserError
 
-MANIFEST = "manifest.json"
-STARTED = "started.json"
-LOCK = ".lock"
+NO_RECORD = "is no record; `medtune prepare` makes records of it"
+MANIFEST, STARTED, LOCK = "manifest.json", "started.json", ".lock"
 CHECKPOINTS = "checkpoints"
 """What an interrupted run resumes from; no part of the product."""
 LOGS = "logs"
@@ -289,12 +288,13 @@ def read_jsonl(path: Path, kind: type[T] | TypeAdapter[T]) -> Iterator[T]:
     """The rows of a file that medtune wrote; a fault names file and line."""
     adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: {'is a directory; name a file in it' if path.is_dir() else 'no such file'}")
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield adapter.validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
-                place = ".".join(str(step) for step in first["loc"])
-                raise UserError(f"{path}:{number}: {place + ': ' if place else ''}{first['msg']}") from None
+                said = ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"]])
+                fault = NO_RECORD if first["type"] == "union_tag_not_found" else said
+                raise UserError(f"{path}:{number}: {fault}") from None

@@ -25,15 +25,16 @@ COMMANDS = {
     "download": Command(
         "DownloadConfig", "medtune.data.download", 1, "a data set or model, checked and pinned"
     ),
-    "prepare": Command("PrepareConfig", "medtune.data.prepare", 1, "raw data -> clean, split records"),
-    "recall": Command("RecallConfig", "medtune.curate.recall", 1, "records that an exam asks for"),
-    "mix": Command("MixConfig", "medtune.curate.mix", 1, "records at random, of equal tokens: the control"),
+    "prepare": Command("PrepareConfig", "medtune.data.prepare", 2, "raw data -> clean, split records"),
+    "recall": Command("RecallConfig", "medtune.curate.recall", 2, "records that an exam asks for"),
+    "mix": Command("MixConfig", "medtune.curate.mix", 2, "records at random, of equal tokens: the control"),
     "tokenizer": Command("TokenizerConfig", "medtune.train.tokenizer", 1, "a byte-level BPE tokenizer"),
-    "pt": Command("PtConfig", "medtune.train.pt", 1, "pre-train on documents, from scratch or continued"),
-    "sft": Command("SftConfig", "medtune.train.sft", 1, "fine-tune on dialogues, by LoRA or in full"),
-    "merge": Command("MergeConfig", "medtune.train.merge", 1, "adapter + base -> one model, proven equal"),
-    "predict": Command("PredictConfig", "medtune.evals.predict", 1, "a model answers an exam or dialogues"),
-    "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 1, "score the answers, write a report"),
+    "pt": Command("PtConfig", "medtune.train.pt", 2, "pre-train on documents, from scratch or continued"),
+    "sft": Command("SftConfig", "medtune.train.sft", 2, "fine-tune on dialogues, by LoRA or in full"),
+    "merge": Command("MergeConfig", "medtune.train.merge", 2, "adapter + base -> one model, proven equal"),
+    "predict": Command("PredictConfig", "medtune.evals.predict", 2, "a model answers an exam or dialogues"),
+    "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 2, "score the answers, write a report"),
+    "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
     "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
 }
 

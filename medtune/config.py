@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from glob import glob
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from medtune.errors import UserError
+from medtune.spellings import unknown_key
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -20,24 +23,10 @@ NO_MAPPING = re.compile(r"\s*(?!null)[^\s:{\[#]+\s*")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 PINNED = re.compile(r".+@[0-9a-f]{7,40}")
 """A hub id at a commit; a branch such as main moves."""
+SHORT_FORMS = {"model": "path", "source": "path"}
+"""What a text alone says of a section; its `type` where the section is not listed."""
 SCHEMES = ("hf", "modelscope", "git")
 """What stands before the colon of an address on a hub."""
-
-# Names that users of other tools type, and what they are called here (a dot leads into a section).
-OTHER_SPELLINGS = {
-    "output_dir": "out", "model_name_or_path": "model", "base_model": "model", "finetuning_type": "method",
-    "tuner_type": "method", "train_type": "method", "lora_rank": "method.rank", "lora_r": "method.rank",
-    "lora_alpha": "method.alpha", "lora_dropout": "method.dropout", "lora_target": "method.target_modules",
-    "target_modules": "method.target_modules", "lora_target_modules": "method.target_modules",
-    "cutoff_len": "max_length", "model_max_length": "max_length", "sequence_len": "max_length",
-    "max_seq_length": "max_length", "block_size": "max_length", "num_epochs": "num_train_epochs",
-    "micro_batch_size": "per_device_train_batch_size", "train_file_dir": "train", "dataset": "train",
-    "validation_file_dir": "valid", "eval_dataset": "valid", "val_size": "valid",
-    "model_path": "model", "data_path": "questions", "max_new_tokens": "sampling.max_new_tokens",
-    "temperature": "sampling.temperature", "evaluation_strategy": "save_steps", "eval_strategy": "save_steps",
-    "eval_steps": "save_steps", "min_chars": "clean.min_chars", "max_chars": "clean.max_chars",
-    "sources": "source", "min_char": "clean.min_chars", "max_char": "clean.max_chars",
-}  # fmt: skip
 
 
 class Config(BaseModel):
@@ -153,7 +142,9 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
         tree = OmegaConf.create(text or "{}") if not NO_MAPPING.fullmatch(text) else None
         if not isinstance(tree, DictConfig):
             raise ValueError("holds no mapping; `key: value` lines are wanted")
-        tree.merge_with_dotlist([_quote_pattern(word) for word in overrides])
+        for word in overrides:
+            _open_sections(tree, word.partition("=")[0])
+            tree.merge_with_dotlist([_quote_pattern(word)])
         filled = OmegaConf.to_container(tree, resolve=resolve)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -165,6 +156,21 @@ def read_yaml(path: Path | None, overrides: Sequence[str] = (), *, resolve: bool
         raise UserError(f"{path or 'command line'}: {' '.join(str(error).split())}") from None
     assert isinstance(filled, dict)
     return {str(key): value for key, value in filled.items()}
+
+
+def _open_sections(tree: "DictConfig", key: str) -> None:
+    """Nothing; a section that stands there in short has its long form, so that `key` adds to what it says.
+
+    `method: qlora` with `method.rank=8` stays a qlora, and `model: PATH` with `model.dtype=…` keeps its path.
+    """
+    from omegaconf import OmegaConf
+
+    steps = re.split(r"[.\[]", key)
+    for depth in range(1, len(steps)):
+        short = OmegaConf.select(tree, section := ".".join(steps[:depth]))
+        if isinstance(short, str):
+            name = SHORT_FORMS.get(steps[depth - 1], "type")
+            OmegaConf.update(tree, section, {name: short}, merge=False)
 
 
 def _quote_pattern(word: str) -> str:
@@ -194,21 +200,13 @@ def load(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
     return judge(kind, read_yaml(path, overrides), str(path or "command line"))
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """What is wrong with a key that is not known: the nearest right spelling, or every key that is."""
-    near = OTHER_SPELLINGS.get(key, "")
-    if near.split(".")[0] not in known:
-        near = next(iter(get_close_matches(key, known, n=1, cutoff=0.6)), "")
-    return f"unknown key; did you mean {near}?" if near else f"unknown key; known here: {', '.join(known)}"
-
-
 def _fault(kind: type[Config], error: ErrorDetails) -> str:
     """One line for one pydantic error: the key, what is wrong with it, and the nearest right spelling."""
     steps = [str(step) for step in error["loc"]]
     key = ".".join(steps)
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: {unknown_key(steps[-1], _fields_at(kind, steps[:-1]))}"
+            return f"{key}: {_unknown_key_at(kind, steps)}"
         case "missing":
             return f"{key}: must be given"
         case "union_tag_not_found" | "union_tag_invalid":
@@ -219,8 +217,22 @@ def _fault(kind: type[Config], error: ErrorDetails) -> str:
             return f"{key}: {error['msg']} (given: {error['input']!r:.80})"
 
 
-def _fields_at(kind: type[BaseModel], steps: Sequence[str]) -> list[str]:
-    """The keys known in the section that a pydantic error location leads to."""
+def _unknown_key_at(kind: type[BaseModel], steps: Sequence[str]) -> str:
+    """What is wrong with a key inside sections: it belongs to another variant, or is known nowhere."""
+    key, section = steps[-1], _section_at(kind, steps[:-1])
+    others = [
+        str(model.model_fields["type"].default)
+        for model in _siblings(kind, section)
+        if key in model.model_fields
+    ]
+    if others:
+        have = f"type {others[0]} has" if len(others) == 1 else f"types {' and '.join(others)} have"
+        return f"unknown key of type {section.model_fields['type'].default}; {have} it"
+    return unknown_key(key, list(section.model_fields))
+
+
+def _section_at(kind: type[BaseModel], steps: Sequence[str]) -> type[BaseModel]:
+    """The section that a pydantic error location leads to."""
     section: type[BaseModel] = kind
     for step in steps:
         field = section.model_fields.get(step)
@@ -228,7 +240,7 @@ def _fields_at(kind: type[BaseModel], steps: Sequence[str]) -> list[str]:
             model for model in _siblings(kind, section) if model.model_fields["type"].default == step
         ]  # fmt: skip
         section = models[0] if models else section
-    return list(section.model_fields)
+    return section
 
 
 def _siblings(kind: type[BaseModel], section: type[BaseModel]) -> list[type[BaseModel]]:

@@ -1,5 +1,6 @@
 """How work ends that did not end well, and the check for optional parts."""
 
+import warnings
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -19,6 +20,10 @@ class Diverged(UserError):
     exit_code: ClassVar[int] = 3
 
 
+class Advice(UserWarning):
+    """What the user of a run would not want, with the way out; it is told and the run goes on."""
+
+
 class Interrupted(BaseException):
     """Work that was stopped from outside and can be resumed; the process ends with 75, as EX_TEMPFAIL.
 
@@ -33,3 +38,20 @@ def require(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise UserError(f"{', '.join(missing)} is not installed: run  pip install 'medtune[{extra}]'")
+
+
+def show_advice() -> None:
+    """Nothing; from now on a warning that is an Advice is shown as its words alone.
+
+    What libraries tell developers is no news to a user, and not shown.
+    """
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.formatwarning = _format
+
+
+def _format(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    if issubclass(category, Advice):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"

@@ -1,6 +1,7 @@
 """The rows that travel between commands: four kinds of record, and what a model's run over them leaves."""
 
 import hashlib
+import math
 from typing import Annotated, Literal
 
 import orjson
@@ -59,7 +60,22 @@ class Dialogue(Row):
     tools: str | None = None
     """The tools that the assistant may call: a JSON list."""
     reference: str | None = None
+    weights: tuple[float, ...] | None = None
+    """How much the loss of each message weighs, 0 for an answer that is not learnt; only answers' count.
+
+    None: every answer weighs 1. They are no part of the id.
+    """
     meta: Meta = Meta()
+
+    @model_validator(mode="after")
+    def _each_message_has_a_weight(self) -> "Dialogue":
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.messages):
+            raise ValueError(f"has {len(self.weights)} weights for {len(self.messages)} messages")
+        if not all(0 <= weight < math.inf for weight in self.weights):
+            raise ValueError(f"has weights {list(self.weights)}; each is a number from 0 on")
+        return self
 
 
 class Preference(Row):
@@ -166,6 +182,8 @@ class Score(Row):
     answer: str | None = None
     gold: str | None = None
     note: str | None = None
+    logprobs: dict[str, float] | None = None
+    """What the candidate answers were compared by, natural logarithms."""
 
 
 class Estimate(Row):
@@ -200,9 +218,9 @@ class Table(Row):
     columns: tuple[Phrase, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[Phrase, ...] = ()
-    chart: Literal["intervals", "heatmap", "bars"] | None = None
+    chart: Literal["intervals", "heatmap", "bars", "reliability"] | None = None
     """How to draw it besides: `intervals` the first column of Estimates, `heatmap` a matrix by shades,
-    `bars` the first column of counts."""
+    `bars` the first column of counts, `reliability` Estimates over the shares in the first column."""
     reference: float | None = None
     """Where an `intervals` chart draws a line for comparison, such as the accuracy of guessing."""
     section: Phrase | None = None

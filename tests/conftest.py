@@ -5,6 +5,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from matrix_table import Cell, as_table
 
 from medtune.artifact import write_jsonl
 from medtune.config import SAMPLES, Input
@@ -13,6 +14,15 @@ from medtune.records import Document, content_id
 # Torch and its friends are imported inside the fixtures: who asks for no model does not wait for them.
 
 MakeModel = Callable[..., Path]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The cells of the training matrix that were tried, as a table; they come from every worker."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.getreports(name)]
+    found = [value for report in reports for name, value in report.user_properties if name == "matrix"]
+    if found:
+        terminalreporter.section("training: stage x method x family")
+        terminalreporter.write_line(as_table([Cell(*cell) for cell in found]))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from medtune.artifact import (
 )
 from medtune.config import CommandConfig, Config, Input
 from medtune.errors import UserError
+from medtune.records import RECORD
 
 
 class Speed(Config):
@@ -368,3 +369,14 @@ def test_damaged_row_is_named_by_file_and_line(tmp_path: Path) -> None:
 def test_missing_file_of_rows_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         list(read_jsonl(tmp_path / "absent.jsonl", Line))
+
+
+def test_a_directory_of_rows_is_told_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a directory; name a file in it"):
+        list(read_jsonl(tmp_path, Line))
+
+
+def test_rows_that_are_no_records_lead_to_prepare(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text('{"instruction": "头痛", "output": "多喝水"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"raw\.jsonl:1: is no record; `medtune prepare` makes"):
+        list(read_jsonl(tmp_path / "raw.jsonl", RECORD))

@@ -211,7 +211,7 @@ def test_lineage_prints_a_tree_and_marks_what_changed(tmp_path: Path, capsys: Ca
     lines = out.splitlines()
     assert code == 0
     assert len(lines) == 3
-    assert "prepare v1" in lines[0]
+    assert f"prepare v{COMMANDS['prepare'].version}" in lines[0]
     assert lines[1].startswith("   └─ source.0.path: ") and "(prepare " in lines[1]
     assert lines[2].startswith("      └─ source.0.path: ") and lines[2].endswith("(raw)")
     raw_rows(raw, 7)

@@ -1,5 +1,7 @@
 """Configs: what is misspelt is refused with the right spelling, what is right is read as meant."""
 
+import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +10,6 @@ from pydantic import Field
 
 from medtune.commands import COMMANDS, config_of
 from medtune.config import (
-    OTHER_SPELLINGS,
     CommandConfig,
     Config,
     Input,
@@ -19,6 +20,7 @@ from medtune.config import (
 )
 from medtune.errors import UserError
 from medtune.reference import keys_of
+from medtune.spellings import OTHER_SPELLINGS
 
 
 class Small(Config):
@@ -112,7 +114,7 @@ def test_mistyped_key_inside_a_variant_gets_a_suggestion_of_that_variant(tmp_pat
 
 def test_key_of_another_variant_is_refused_not_ignored(tmp_path: Path) -> None:
     fault = fault_of(tmp_path, "out: o\nmethod: {type: large, rank: 4}")
-    assert "rank: unknown key; known here: type, width, base" in fault
+    assert "rank: unknown key of type large; type small has it" in fault
 
 
 def test_unknown_variant_names_the_known_ones(tmp_path: Path) -> None:
@@ -135,6 +137,16 @@ def test_key_that_resembles_none_gets_the_list_of_keys(tmp_path: Path) -> None:
         ("pt", "output_dir", "out"),
         ("prepare", "val_size", "valid"),
         ("predict", "max_new_tokens", "sampling.max_new_tokens"),
+        ("sft", "quantization_bit", "method.bits"),
+        ("sft", "freeze_trainable_layers", "method.num_trainable_layers"),
+        ("sft", "dataset_dir", "train"),
+        ("pt", "dataset", "documents"),
+        ("prepare", "dataset_name", "source"),
+        ("sft", "neat_packing", "packing"),
+        ("sft", "deepspeed", "parallel"),
+        ("predict", "adapter_name_or_path", "engine.adapter"),
+        ("merge", "torch_dtype", "dtype"),
+        ("sft", "optim", "trainer.optim"),
     ],
 )
 def test_spellings_of_other_tools_lead_to_ours(command: str, typed: str, ours: str) -> None:
@@ -142,14 +154,37 @@ def test_spellings_of_other_tools_lead_to_ours(command: str, typed: str, ours: s
         load(config_of(command), None, [f"{typed}=1"])
 
 
+def test_spellings_of_other_tools_lead_to_ours_inside_a_section_too() -> None:
+    words = ["out=o", "train=[t]", "model=m"]
+    for typed, ours in {"lora_rank": "rank", "lora_target": "target_modules", "r": "rank"}.items():
+        with pytest.raises(UserError, match=rf"{typed}: unknown key; did you mean {ours}\?"):
+            load(config_of("sft"), None, [*words, f"method.{typed}=1"])
+    with pytest.raises(UserError, match=r"bits: unknown key of type lora; type qlora has it"):
+        load(config_of("sft"), None, [*words, "method.bits=4"])
+
+
 def test_every_spelling_of_other_tools_leads_to_a_key_that_some_command_has() -> None:
-    known = {key.name.replace("[lora]", "") for command in COMMANDS for key in keys_of(config_of(command))}
-    assert set(OTHER_SPELLINGS.values()) <= known
+    from trl.trainer.sft_config import SFTConfig as TrlConfig
+
+    keys = [key.name for command in COMMANDS for key in keys_of(config_of(command))]
+    known = {re.sub(r"\[\w+\]", "", key) for key in keys}
+    known |= {f"trainer.{field.name}" for field in dataclasses.fields(TrlConfig)}
+    assert {key for keys in OTHER_SPELLINGS.values() for key in keys.split()} <= known
 
 
 def test_no_spelling_of_another_tool_is_a_key_of_ours_at_the_same_place() -> None:
     ours = {name for command in COMMANDS for name in config_of(command).model_fields}
-    assert not {typed for typed, key in OTHER_SPELLINGS.items() if typed in ours and key == typed}
+    assert not {typed for typed, key in OTHER_SPELLINGS.items() if typed in ours and typed in key.split()}
+
+
+def test_an_override_adds_to_a_section_that_stands_there_in_short(tmp_path: Path) -> None:
+    file = write(tmp_path / "sft.yaml", "out: o\ntrain: [t]\nmodel: base\nmethod: qlora\n")
+    config = load(config_of("sft"), file, ["method.rank=8", "model.dtype=bfloat16"]).model_dump()
+    assert (config["method"]["type"], config["method"]["rank"]) == ("qlora", 8)
+    assert (config["model"]["path"], config["model"]["dtype"]) == ("base", "bfloat16")
+    words = ["out=o", "train=[t]", "model=base", "model.dtype=float16", "method=ia3", "method.type=lora"]
+    config = load(config_of("sft"), None, words).model_dump()
+    assert (config["model"]["path"], config["method"]["type"]) == ("base", "lora")
 
 
 # ---- files that cannot be read ----

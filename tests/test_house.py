@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -33,6 +34,11 @@ CHINESE_ALLOWED = {
 
 def name_of(path: Path) -> str:
     return path.relative_to(HOUSE).as_posix()
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 # ---- recipes and commands ----
@@ -172,31 +178,34 @@ def test_file_is_not_over_300_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_file_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert ast.get_docstring(tree_of(path))
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if name_of(path) != "cli.py"], ids=name_of)
 def test_only_the_command_line_prints(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node.func for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
     assert not [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
 
 
-def texts_in(path: Path) -> list[str]:
-    """The string literals of a file as they are written, docstrings apart."""
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+
+
+def chinese_in(path: Path) -> list[str]:
+    """The string literals of a file, as they are written, that hold Chinese; docstrings apart."""
+    source, tree = path.read_text(encoding="utf-8"), tree_of(path)
     docstrings = [id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)]
     texts = [
         node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    return [ast.get_source_segment(source, node) or "" for node in texts if id(node) not in docstrings]
+    found = [node for node in texts if CHINESE.search(node.value) and id(node) not in docstrings]
+    written = [ast.get_source_segment(source, node) or "" for node in found]
+    return [text for text in written if CHINESE.search(text)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_code_holds_no_chinese_text(path: Path) -> None:
     """It lives in lexicons, prompts, phrases and samples. Escapes such as a range of characters are none."""
-    chinese = [text for text in texts_in(path) if re.search(r"[\u3400-\u9fff\uf900-\ufaff]", text)]
+    chinese = chinese_in(path)
     if name_of(path) in CHINESE_ALLOWED:
         assert chinese, f"{name_of(path)} needs no exception any more"
     else:
@@ -218,9 +227,7 @@ def opens_text(call: ast.Call) -> bool:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_every_text_file_is_opened_with_its_encoding_named(path: Path) -> None:
-    calls = [
-        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
-    ]
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
     unnamed = [
         call.lineno
         for call in calls

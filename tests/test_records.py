@@ -177,3 +177,31 @@ def test_word_outside_the_vocabulary_is_refused(make: Callable[[], BaseModel]) -
 def test_phrases_nest() -> None:
     phrase = Phrase(key="outer", values={"inner": Phrase(key="inner", values={"n": 3})})
     assert Phrase.model_validate_json(phrase.model_dump_json()) == phrase
+
+
+# ---- weights ----
+
+TURNS = (Message(role="user", content="头痛"), Message(role="assistant", content="休息"))
+
+
+def test_a_file_without_weights_is_read_and_weights_are_no_part_of_the_id() -> None:
+    line = b'{"kind": "dialogue", "id": "1", "messages": [{"role": "user", "content": "x"}]}'
+    record = RECORD.validate_json(line)
+    assert isinstance(record, Dialogue) and record.weights is None
+    weighed = Dialogue(id=dialogue_id(TURNS), messages=TURNS, weights=(1, 0.5))
+    assert RECORD.validate_json(weighed.model_dump_json()) == weighed
+    assert weighed.id == dialogue_id(weighed.messages)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((1,), "has 1 weights for 2 messages"),
+        ((1, -1), "each is a number from 0 on"),
+        ((1, float("inf")), "each is a number from 0 on"),
+        ((1, float("nan")), "each is a number from 0 on"),
+    ],
+)
+def test_weights_that_do_not_fit_the_messages_are_refused(weights: tuple[float, ...], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Dialogue(id="1", messages=TURNS, weights=weights)

@@ -7,24 +7,30 @@ from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.records import Completion, Likelihood, Message
 
 
+class Prompt(NamedTuple):
+    """What is put to a model."""
+
+    messages: Sequence[Message]
+    tools: str | None = None
+    """The tools that it may call: a JSON list."""
+
+
 class Choices(NamedTuple):
     """Candidate answers to one prompt, to be compared by their likelihood."""
 
-    messages: Sequence[Message]
+    prompt: Prompt
     candidates: dict[str, str]
     """Text of each candidate by its key."""
     is_closed: bool = False
     """Whether the end of the answer counts too: needed where one candidate may begin another (A, AC)."""
-    prior: Sequence[Message] | None = None
+    prior: Prompt | None = None
     """The same prompt without the question, for the prior likelihood."""
 
 
 class Engine(Protocol):
-    """Messages in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
+    """Prompts in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
 
-    def generate(
-        self, prompts: Sequence[Sequence[Message]], sampling: Sampling
-    ) -> Iterator[tuple[int, Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """(index, completion) of each prompt, as soon as its batch is done."""
         ...
 

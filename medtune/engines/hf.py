@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import log_softmax
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from medtune.engines.base import Choices
+from medtune.engines.base import Choices, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.dress import dress
 from medtune.engines.loading import (
@@ -20,7 +20,7 @@ from medtune.engines.loading import (
 )
 from medtune.engines.render import decode, encode, prompt_text, render_prompt, stop_ids
 from medtune.errors import UserError
-from medtune.records import Completion, Likelihood, Message
+from medtune.records import Completion, Likelihood
 from medtune.scorers.thinking import split_thinking
 
 Ids = tuple[int, ...]
@@ -65,11 +65,9 @@ class HfInProcess:
         self.context = int(model.config.max_position_embeddings) - self.num_virtual
 
     @torch.inference_mode()
-    def generate(
-        self, prompts: Sequence[Sequence[Message]], sampling: Sampling
-    ) -> Iterator[tuple[int, Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """(index, completion) of each prompt, the longest prompts first."""
-        rendered = [render_prompt(self.tokenizer, messages) for messages in prompts]
+        rendered = [render_prompt(self.tokenizer, messages, tools=tools) for messages, tools in prompts]
         for index, ids in enumerate(rendered):
             if len(ids) + sampling.max_new_tokens > self.context:
                 raise UserError(
@@ -113,9 +111,8 @@ class HfInProcess:
         """(index, likelihoods by candidate key) of each question, in the order asked."""
         jobs: list[tuple[Ids, Ids]] = []
         for question in questions:
-            contexts = [question.messages] if question.prior is None else [question.messages, question.prior]
-            for messages in contexts:
-                prompt = prompt_text(self.tokenizer, messages)
+            for messages, tools in filter(None, (question.prompt, question.prior)):
+                prompt = prompt_text(self.tokenizer, messages, tools=tools)
                 jobs += [
                     self._split(prompt, text, question.is_closed) for text in question.candidates.values()
                 ]

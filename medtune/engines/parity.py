@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import read_jsonl
 from medtune.config import Input
-from medtune.engines.control import TYPED, encode, unfence
+from medtune.engines.control import TYPED, encode
 from medtune.engines.form import form_of
 from medtune.engines.render import (
     Rendered,
@@ -20,7 +20,7 @@ from medtune.engines.render import (
     word_answer,
 )
 from medtune.engines.turns import read_tools
-from medtune.engines.wording import drop_thinking, rules_of, turns_for, word
+from medtune.engines.wording import drop_thinking, refuse_lost, rules_of, turns_for, word
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Message
 
@@ -74,11 +74,7 @@ def check_parity(
             _compare(tokenizer, "apply_chat_template", predicted, own)
         if learnt.ids[-1] not in stop_ids(tokenizer):
             _refuse(tokenizer, f"an answer ends with {tokenizer.decode(learnt.ids[-3:])!r}, no stop token")
-        text = squeeze(worded.prompt + worded.unlearnt + worded.answer)
-        for message in messages[:end]:
-            said = drop_thinking(message.content) if message.role == "assistant" else message.content
-            if message.role in ("system", "user", "assistant") and squeeze(said) not in text:
-                _refuse(tokenizer, f"the template leaves out of a {message.role}'s message: {said[:60]!r}")
+        refuse_lost(worded.prompt + worded.unlearnt + worded.answer, messages[:end])
 
 
 def check_files(tokenizer: PreTrainedTokenizerBase, sources: Iterable[Input], *, number: int = 16) -> None:
@@ -120,11 +116,6 @@ def _without_thinking(message: Message) -> Message:
     if message.role != "assistant":
         return message
     return message.model_copy(update={"content": drop_thinking(message.content)})
-
-
-def squeeze(text: str) -> str:
-    """The text without fences and white space, for templates trim."""
-    return "".join(unfence(text).split())
 
 
 def _compare(tokenizer: PreTrainedTokenizerBase, name: str, ours: list[int], theirs: list[int]) -> None:

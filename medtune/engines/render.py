@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from medtune.engines.config import ThinkingRules
 from medtune.engines.control import encode
 from medtune.engines.form import form_of
-from medtune.engines.wording import refuse_without_template, rules_of, word
+from medtune.engines.wording import refuse_lost, refuse_without_template, rules_of, word
 from medtune.errors import UserError
 from medtune.records import Message
 from medtune.scorers.thinking import split_thinking
@@ -81,28 +81,30 @@ def render_dialogue(
     template does not write (GLM-4), the talk becomes one sequence per answer.
 
     With `train_on_prompt` everything is learnt, with `mask_history` only the last answer. `weights` has a
-    number for each message, 0 for an answer that is not learnt. Sequences without a learnt token are left
-    out then.
+    number for each message, 0 for an answer that is not learnt; other messages' say nothing. Sequences
+    without a learnt token are left out then.
     """
     if weights is not None and len(weights) != len(messages):
         raise UserError(f"{len(weights)} weights for {len(messages)} messages; give one for each")
     answers = find_answers(messages)
     sequences: list[Rendered] = []
+    known = told = 0
     for start, end in answers[-1:] if mask_history else answers:
+        weight = 1.0 if weights is None else _weight_of(weights[start:end])
         worded = word_answer(tokenizer, messages[:end], start, tools=tools)
-        weight = 1.0 if weights is None else float(weights[start])
+        refuse_lost(worded.prompt + worded.unlearnt + worded.answer, messages[told:end])
+        told = end
         prompt_ids = encode(tokenizer, worded.prompt)
         hidden_ids = encode(tokenizer, worded.unlearnt) if worded.unlearnt else []
         answer_ids, answer_length = end_answer(tokenizer, encode(tokenizer, worded.answer))
         own = [1.0 if train_on_prompt else 0.0] * len(hidden_ids)
         own += [weight if position < answer_length else 0.0 for position in range(len(answer_ids))]
-        last = sequences[-1] if sequences else None
-        known = learnt_length(last) if last else 0
         before: list[float] = []
-        if last and prompt_ids[:known] == last.ids[:known]:
+        if sequences and prompt_ids[:known] == sequences[-1].ids[:known]:
             before = _weights_of(sequences.pop())[:known]
         before += [1.0 if train_on_prompt else 0.0] * (len(prompt_ids) - len(before))
         sequences.append(_rendered(prompt_ids + hidden_ids + answer_ids, before + own))
+        known = len(prompt_ids) + len(hidden_ids) + answer_length  # the answer with its end
     return [sequence for sequence in sequences if weights is None or any(sequence.is_answer)]
 
 
@@ -115,10 +117,14 @@ def _weights_of(sequence: Rendered) -> list[float]:
     return sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
 
 
-def learnt_length(sequence: Rendered) -> int:
-    """The length up to the last learnt token; all of it where none is."""
-    learnt = (place for place in reversed(range(len(sequence.ids))) if sequence.is_answer[place])
-    return next(learnt, len(sequence.ids) - 1) + 1
+def _weight_of(weights: Sequence[float]) -> float:
+    """The weight of an answer: that of its reply and of the calls of tools behind it."""
+    if len(set(weights)) > 1:
+        raise UserError(
+            f"an answer and its calls of tools have weights {', '.join(f'{own:g}' for own in weights)}; "
+            "they are one answer, give them one weight"
+        )
+    return float(weights[0])
 
 
 def find_answers(messages: Sequence[Message]) -> list[Answer]:

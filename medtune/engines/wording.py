@@ -7,7 +7,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from medtune.engines.config import TemplateName, ThinkingRules
-from medtune.engines.control import SHELTERED, fence
+from medtune.engines.control import SHELTERED, fence, unfence
 from medtune.engines.form import Form, apply_template, form_of
 from medtune.engines.turns import Turn, read_tools, to_turns
 from medtune.errors import UserError
@@ -125,6 +125,23 @@ def drop_thinking(text: str) -> str:
     for block in reversed(blocks):
         text = text[: block.start] + text[block.end :].lstrip("\n")
     return text
+
+
+def refuse_lost(text: str, messages: Sequence[Message]) -> None:
+    """Nothing, or a UserError when what somebody said does not stand in the text that the template made."""
+    whole = _squeeze(text)
+    for message in messages:
+        said = drop_thinking(message.content) if message.role == "assistant" else message.content
+        if message.role in ("system", "user", "assistant") and _squeeze(said) not in whole:
+            raise UserError(
+                f"the chat template leaves out of a message of the {message.role}: {said[:60]!r}; "
+                "name another one (template: …) or mend the row"
+            )
+
+
+def _squeeze(text: str) -> str:
+    """The text without fences and white space, for templates trim."""
+    return "".join(unfence(text).split())
 
 
 def turns_for(form: Form, messages: Sequence[Message]) -> list[Turn]:

@@ -1,9 +1,16 @@
 """TRL's arguments from a config; those for several processes with their plugins."""
 
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 
 from medtune.artifact import CHECKPOINTS
@@ -62,6 +69,12 @@ def trl_arguments(config: TrainingConfig, *, has_valid: bool) -> TrlConfig:
         "dataset_kwargs": {"skip_prepare_dataset": True},
         **parallel_arguments(config),
     }
+    check_trackers(config.report_to)
+    known = sorted(field.name for field in fields(TrlConfig))
+    if strange := sorted(set(config.trainer) - set(known)):
+        near = get_close_matches(strange[0], known, n=1)
+        way_out = f"did you mean {near[0]}?" if near else "leave it out"
+        raise UserError(f"trainer.{strange[0]}: TRL's SFTConfig has no such key; {way_out}")
     inert = sorted(INERT & set(config.trainer))
     if inert:
         raise UserError(
@@ -75,6 +88,18 @@ def trl_arguments(config: TrainingConfig, *, has_valid: bool) -> TrlConfig:
         return TrlConfig(**own, **config.trainer)
     except (TypeError, ValueError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Nothing, or a UserError when a tracker is unknown or not installed."""
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise UserError(
+                f"report_to: transformers knows no tracker {name}; known: "
+                f"{', '.join(INTEGRATION_TO_CALLBACK)}"
+            )
+        if name not in get_available_reporting_integrations():
+            raise UserError(f"report_to: {name} is not installed: run  pip install {name}  or leave it out")
 
 
 def parallel_arguments(config: TrainingConfig) -> dict[str, Any]:

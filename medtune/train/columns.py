@@ -14,8 +14,8 @@ from medtune.engines.render import Rendered, end_id, render_dialogue, stop_ids
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, content_id
 from medtune.train.config import Replay, Truncation
-from medtune.train.ledger import IGNORED, TOO_LONG, Columns, Misfit, Row, balance
-from medtune.train.lengths import Talk, shorten
+from medtune.train.ledger import IGNORED, TOO_LONG, UNLEARNT, WEIGHTS, Columns, Misfit, Row, balance
+from medtune.train.lengths import Places, shorten
 
 REASONS: dict[Truncation, str] = {
     "drop": TOO_LONG,
@@ -108,20 +108,27 @@ def _read_dialogues(source: Input) -> Iterator[Place]:
 
 
 def _fit(place: Place, renderer: Callable[..., list[Rendered]], max_length: int, how: Truncation) -> Fitted:
-    def render(talk: Talk) -> list[Rendered]:
+    messages, weights = place.record.messages, place.record.weights
+
+    def render(places: Places, *, is_weighed: bool = True) -> list[Rendered]:
+        own = [weights[at] for at in places] if weights and is_weighed else None
         try:
-            return renderer(talk, tools=place.record.tools)
+            return renderer([messages[at] for at in places], tools=place.record.tools, weights=own)
         except UserError as error:
             raise UserError(f"{place.file}:{place.line}: {error}") from None
 
     def fits(sequences: list[Rendered]) -> bool:
         return all(len(sequence.ids) <= max_length for sequence in sequences)
 
-    whole = render(place.record.messages)
+    everything = tuple(range(len(messages)))
+    whole = render(everything)
+    if not whole and weights:
+        unlearnt = render(everything, is_weighed=False)
+        return Fitted(place, sum(len(sequence.ids) for sequence in unlearnt), [], UNLEARNT)
     num_tokens = sum(len(sequence.ids) for sequence in whole)
     if fits(whole):
         return Fitted(place, num_tokens, whole, None)
-    pieces = shorten(place.record.messages, lambda talk: fits(render(talk)), how=how)
+    pieces = shorten(messages, lambda places: fits(render(places)), how=how)
     sequences = [sequence for piece in pieces for sequence in render(piece)]
     return Fitted(place, num_tokens, sequences, REASONS[how] if sequences else TOO_LONG)
 
@@ -130,6 +137,7 @@ def label_rows(fitted: Sequence[Fitted], *, stops: set[int]) -> list[Row]:
     """The rows of sequences; where one has no label, or none that ends an answer, the run stops."""
     rows: list[Row] = []
     faults: list[str] = []
+    is_weighted = any(sequence.weights for item in fitted for sequence in item.sequences)
     for item in fitted:
         for sequence in item.sequences:
             labels = [
@@ -140,7 +148,11 @@ def label_rows(fitted: Sequence[Fitted], *, stops: set[int]) -> list[Row]:
             if stops.isdisjoint(labels):
                 what = "an answer without its end" if any(sequence.is_answer) else "nothing to learn"
                 faults.append(f"{item.place.file}:{item.place.line} (id {item.place.record.id}): {what}")
-            rows.append({"input_ids": sequence.ids, "labels": labels})
+            row = Row(input_ids=sequence.ids, labels=labels)
+            if is_weighted:
+                weights = sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
+                row[WEIGHTS] = [0.0, *weights[1:]]
+            rows.append(row)
     if faults:
         more = f"; and {len(faults) - 10} more" if len(faults) > 10 else ""
         raise UserError(

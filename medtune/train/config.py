@@ -201,6 +201,7 @@ class PtConfig(TrainingConfig):
             has_adapter=self.adapter is not None,
             packing=self.packing is True,
             gradient_checkpointing=self.gradient_checkpointing,
+            parallel=self.parallel.type if self.parallel else "",
         )
         return self
 
@@ -248,6 +249,7 @@ class SftConfig(TrainingConfig):
             has_adapter=self.adapter is not None,
             packing=self.packing,
             gradient_checkpointing=self.gradient_checkpointing,
+            parallel=self.parallel.type if self.parallel else "",
         )
         return self
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from medtune.train.blueprint import Blueprint, count_adapter
 from medtune.train.memory import GIB, Setup, estimate
+from medtune.train.method_config import can_share_weights
 
 CARDS_GIB = (8, 16, 24, 40, 80)
 USABLE = 0.97
@@ -39,8 +40,22 @@ def cheapest_change(model: Blueprint, setup: Setup, accumulation: int, gib: floa
     return None
 
 
+def sharing_words(model: Blueprint, setup: Setup, gib: float) -> str:
+    """The `key=value` that spread a run over several such cards; empty where none would hold it.
+
+    Quantised weights cannot be shared out: their method becomes lora.
+    """
+    words, whole = "", setup
+    if setup.method == "qlora":
+        words, whole = "method.type=lora  ", setup._replace(method="lora", bits=0)
+    count = devices_needed(model, whole, gib)
+    return f"{words}parallel.type=fsdp2  parallel.num_processes={count}" if count else ""
+
+
 def devices_needed(model: Blueprint, setup: Setup, gib: float) -> int | None:
     """How many such cards hold the run when weights, gradients and optimizer are shared out, up to 64."""
+    if not can_share_weights(setup.method):
+        return None
     for count in (2, 4, 8, 16, 32, 64):
         if count > setup.world_size and fits(model, setup._replace(world_size=count, stage=3), gib):
             return count
@@ -106,8 +121,9 @@ def _methods(model: Blueprint, setup: Setup) -> Iterator[Option]:
     adapter: dict[str, object] = {"rank": RANK, "trainable": count_adapter(model, RANK)}
     if setup.method == "full":
         yield 6.0, ("method.type=lora",), {"method": "lora", "bits": 0, **adapter}
-        yield 8.0, ("method.type=qlora",), {"method": "qlora", "bits": 4, **adapter}
-    elif setup.method == "lora":
+        if setup.stage < 3:
+            yield 8.0, ("method.type=qlora",), {"method": "qlora", "bits": 4, **adapter}
+    elif setup.method == "lora" and setup.stage < 3:
         yield 3.0, ("method.type=qlora",), {"method": "qlora", "bits": 4}
     elif setup.method == "qlora" and setup.bits == 8:
         yield 1.0, ("method.bits=4",), {"bits": 4}

@@ -1,8 +1,8 @@
 """A training set with the ledger of what became of each record and token."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from datasets import Dataset
 
@@ -12,9 +12,21 @@ IGNORED = -100
 """The label that torch's cross-entropy skips."""
 TOO_LONG = "too long"
 NOT_DRAWN = "not drawn for replay"
+UNLEARNT = "no answer to learn"
+"""Every answer that would be learnt has a weight of 0."""
+WEIGHTS: Final = "loss_weights"
+"""The column with the weight of each token's loss; only where some weigh neither 0 nor 1."""
 
-Row = dict[str, list[int]]
-"""input_ids and labels of one length; seq_lengths too when several sequences share the row."""
+
+class Row(TypedDict):
+    """One row to train on. Its columns are of one length, save `seq_lengths`."""
+
+    input_ids: list[int]
+    labels: list[int]
+    seq_lengths: NotRequired[list[int]]
+    """When several sequences share the row."""
+    loss_weights: NotRequired[list[float]]
+    """The weight of each token's loss, 0 where it has no label; all rows have it or none."""
 
 
 class Misfit(NamedTuple):
@@ -48,6 +60,8 @@ class Ledger(NamedTuple):
     """In no row."""
     repeated_tokens: int
     """System prompts that `split` put before more than one piece."""
+    trained_by_weight: dict[str, int]
+    """The trained tokens by the weight of their loss; empty where all weigh 1."""
 
 
 class Columns(NamedTuple):
@@ -84,6 +98,7 @@ def balance(
         raise UserError(
             f"{where}: nothing to train on "
             f"({num_records} records, {dropped[TOO_LONG]} of them over max_length)"
+            f"{'; raise max_length' if dropped[TOO_LONG] else ''}"
         )
     in_rows = sum(len(row["input_ids"]) for row in rows)
     trained = sum(label != IGNORED for row in rows for label in row["labels"])
@@ -97,7 +112,19 @@ def balance(
         prompt_tokens=in_rows - trained,
         cut_tokens=sum(max(misfit.num_tokens - misfit.num_kept, 0) for misfit in misfits),
         repeated_tokens=sum(max(misfit.num_kept - misfit.num_tokens, 0) for misfit in misfits),
+        trained_by_weight=count_weights(
+            weight
+            for row in rows
+            for weight, label in zip(row.get(WEIGHTS, []), row["labels"], strict=False)
+            if label != IGNORED
+        ),
     )
     assert ledger.records == ledger.trained + sum(ledger.dropped.values()), ledger
     assert ledger.tokens + ledger.repeated_tokens == in_rows + ledger.cut_tokens, ledger
-    return Columns(Dataset.from_list(rows), num_records, list(misfits), in_rows, trained, ledger)
+    dataset = Dataset.from_list([{**row} for row in rows])
+    return Columns(dataset, num_records, list(misfits), in_rows, trained, ledger)
+
+
+def count_weights(weights: Iterable[float]) -> dict[str, int]:
+    """How often each weight stands, the lightest first."""
+    return {f"{weight:g}": count for weight, count in sorted(Counter(weights).items())}

@@ -1,4 +1,4 @@
-"""A dialogue that is too long -> shorter ones of whole turns, none cut inside an answer."""
+"""A dialogue that is too long -> parts of it in whole turns, none cut inside an answer."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -7,15 +7,16 @@ from typing import NamedTuple
 from medtune.records import Message
 from medtune.train.config import Truncation
 
-Talk = tuple[Message, ...]
+Places = tuple[int, ...]
+"""Where the messages of a part stand in the dialogue."""
 
 
 class Turns(NamedTuple):
     """A dialogue taken apart: header and turns in order are its messages."""
 
-    header: Talk
+    header: Places
     """The system messages before the first turn; they belong to every piece."""
-    turns: list[Talk]
+    turns: list[Places]
     """Each from a question to the end of its answer, what tools said included."""
 
 
@@ -25,18 +26,18 @@ def find_turns(messages: Sequence[Message]) -> Turns:
     Questions in a row are one turn's. What the assistant says before any question belongs to the first turn.
     """
     start = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
-    turns: list[list[Message]] = []
+    turns: list[list[int]] = []
     for place in range(start, len(messages)):
-        follows_answer = any(message.role == "user" for message in turns[-1]) if turns else True
+        follows_answer = any(messages[known].role == "user" for known in turns[-1]) if turns else True
         begins = messages[place].role in ("user", "system") and messages[place - 1].role == "assistant"
         if not turns or (begins and follows_answer):
             turns.append([])
-        turns[-1].append(messages[place])
-    return Turns(tuple(messages[:start]), [tuple(turn) for turn in turns])
+        turns[-1].append(place)
+    return Turns(tuple(range(start)), [tuple(turn) for turn in turns])
 
 
-def shorten(messages: Sequence[Message], fits: Callable[[Talk], bool], *, how: Truncation) -> list[Talk]:
-    """Dialogues of whole turns that fit, made of one that does not; none when no turn fits.
+def shorten(messages: Sequence[Message], fits: Callable[[Places], bool], *, how: Truncation) -> list[Places]:
+    """Parts of whole turns that fit, of a dialogue that does not; none when no turn fits.
 
     Each begins with the system messages. `left` keeps the newest turns, `right` the oldest, `split` all but
     a single turn that is too long.
@@ -45,8 +46,8 @@ def shorten(messages: Sequence[Message], fits: Callable[[Talk], bool], *, how: T
     if len(turns) < 2:
         return []
 
-    def join(start: int, end: int) -> Talk:
-        return (*header, *(message for turn in turns[start:end] for message in turn))
+    def join(start: int, end: int) -> Places:
+        return (*header, *(place for turn in turns[start:end] for place in turn))
 
     match how:
         case "drop":
@@ -58,7 +59,7 @@ def shorten(messages: Sequence[Message], fits: Callable[[Talk], bool], *, how: T
             count = _most(len(turns), lambda count: fits(join(0, count)))
             return [join(0, count)] if count else []
         case "split":
-            pieces: list[Talk] = []
+            pieces: list[Places] = []
             start = 0
             while start < len(turns):
                 count = _most(len(turns) - start, lambda count, start=start: fits(join(start, start + count)))

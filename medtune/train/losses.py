@@ -1,9 +1,10 @@
 """The loss on a CPU, and what a run's losses look like: a table and a plot, equal bytes for equal losses."""
 
 import csv
+from collections.abc import Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import torch
@@ -13,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from medtune.artifact import write_bytes, write_text
-from medtune.train.ledger import IGNORED
+from medtune.train.ledger import IGNORED, WEIGHTS
+from medtune.train.tiles import can_tile, summed_loss
 
 PLAIN_HEADS = ("glm4", "llama", "qwen2", "qwen3")
 """Families whose logits are the output layer's, neither scaled nor capped."""
@@ -24,6 +26,7 @@ def answer_loss(
 ) -> torch.Tensor:
     """The mean cross-entropy of a batch over its labelled tokens, or its share of `num_items` labelled ones.
 
+    Where tokens have weights w it is Σ w·loss / Σ w, and `num_items` is the Σ w of all batches of the step.
     Vocabulary scores are computed where a label stands and nowhere else: about half of a dialogue's tokens
     are the user's, and on a CPU scoring them takes as long as the layers of a small model.
     """
@@ -37,9 +40,59 @@ def answer_loss(
     )
     targets = inputs["labels"][:, 1:]
     is_wanted = targets != IGNORED
-    logits = causal.get_output_embeddings()(hidden.last_hidden_state[:, :-1][is_wanted])
-    total = cross_entropy(logits.float(), targets[is_wanted], reduction="sum")
-    return total / (is_wanted.sum() if num_items is None else num_items)
+    rows, head = hidden.last_hidden_state[:, :-1][is_wanted], causal.get_output_embeddings()
+    weights = inputs[WEIGHTS][:, 1:][is_wanted] if WEIGHTS in inputs else None
+    if can_tile(head):
+        total = summed_loss(rows, head, targets=targets[is_wanted], weights=weights)
+        if num_items is None:
+            num_items = is_wanted.sum() if weights is None else weights.sum()
+        return total / num_items
+    losses = cross_entropy(head(rows).float(), targets[is_wanted], reduction="none")
+    if weights is not None:
+        return _weigh(losses, weights, num_items)
+    return losses.sum() / (is_wanted.sum() if num_items is None else num_items)
+
+
+def _weigh(losses: torch.Tensor, weights: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
+    return (losses * weights).sum() / (weights.sum() if num_items is None else num_items)
+
+
+class Weighted(NamedTuple):
+    """A loss by weights, and what the model put out."""
+
+    loss: torch.Tensor
+    outputs: Any
+
+
+def weighted_loss(
+    model: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    num_items: torch.Tensor | int | None,
+    *,
+    is_tiled: bool,
+) -> Weighted:
+    """The same as `answer_loss` for any model and any wrapper of one.
+
+    Tiled, TRL's output layer computes the losses in parts; else all vocabulary scores are held at once.
+    """
+    labels, weights = inputs["labels"], inputs[WEIGHTS][:, 1:]
+    others = {name: value for name, value in inputs.items() if name not in ("labels", WEIGHTS)}
+    length = labels.shape[1]
+    if is_tiled:
+        outputs = model(**others, labels=labels, fused_lm_head=True)
+        losses = -outputs.log_probs
+    else:
+        outputs = model(**others)
+        logits = outputs.logits[:, -length:][:, :-1]  # what PEFT puts before the text has no label
+        losses = cross_entropy(
+            logits.float().transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
+        )
+    return Weighted(_weigh(losses, weights, num_items), outputs)
+
+
+def step_weight(batches: Sequence[dict[str, torch.Tensor]]) -> torch.Tensor:
+    """The sum of the weights that the losses of a step are divided by; a token without a label has none."""
+    return torch.stack([batch[WEIGHTS][:, 1:].sum() for batch in batches]).sum()
 
 
 def write_losses(out: Path, logs: list[dict[str, Any]]) -> None:

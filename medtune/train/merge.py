@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from medtune.artifact import Counts
 from medtune.config import Input
+from medtune.engines.ending import set_ends
 from medtune.engines.loading import (
     check_base,
     lay_adapter,
@@ -59,6 +60,7 @@ def run(config: MergeConfig) -> Counts:
             f"(allowed {config.tolerance:g}), likeliest tokens {'equal' if same_choice else 'not equal'}; "
             "nothing was written"
         )
+    set_ends(merged, tokenizer)
     save_model(merged.to(torch_dtype(config.dtype)), tokenizer, config.out)
     return {"max_difference": difference, "tokens_compared": sum(len(part) for part in apart)}
 

@@ -158,7 +158,19 @@ class Ia3(Config):
         return self
 
 
+WEIGHTS_SHARED = ("fsdp2", "zero3")
+"""The ways of several processes in which each holds a share of the weights alone."""
+
 Method = Annotated[Full | Lora | Qlora | Freeze | Prefix | Prompt | Ia3, Field(discriminator="type")]
+
+
+def can_share_weights(kind: str) -> bool:
+    """Whether processes can hold a share of the weights each under a method.
+
+    bitsandbytes' scales are lost in a share (accelerate issue 3983), and transformers loads no quantised
+    model in shares. PEFT saves what stands before a text by asking a network of which each has a part.
+    """
+    return kind not in ("qlora", "prefix", "prompt")
 
 
 def refuse_impossible(
@@ -168,10 +180,12 @@ def refuse_impossible(
     has_adapter: bool,
     packing: bool,
     gradient_checkpointing: bool,
+    parallel: str = "",
 ) -> None:
     """Nothing, or a ValueError that says why a run of this kind cannot be, and the way out."""
     kind = method.type
     told = own_settings(method)
+    is_shared = parallel in WEIGHTS_SHARED and not can_share_weights(kind)
     faults = {
         "an adapter belongs to a saved base, and a new model is none; name the base as model": (
             is_new and has_adapter
@@ -192,6 +206,10 @@ def refuse_impossible(
         ),
         "gradient_checkpointing computes layers anew without the prefix in their cache; set it false, or use "
         "method: {type: prompt}": gradient_checkpointing and kind == "prefix",
+        f"quantised weights cannot be shared out by parallel.type {parallel}; use ddp or zero2, where each "
+        "process holds all of them, or method: {type: lora}": is_shared and kind == "qlora",
+        f"a {kind} cannot be saved from processes that hold a share of it each, as parallel.type {parallel} "
+        "has them; use ddp or zero2": is_shared and kind != "qlora",
     }
     for fault, holds in faults.items():
         if holds:

@@ -3,7 +3,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from datasets import Dataset
@@ -12,9 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from medtune.errors import UserError
-from medtune.train.ledger import IGNORED, Columns, Row
+from medtune.train.ledger import IGNORED, WEIGHTS, Columns, Row
 
-LENGTHS = "seq_lengths"
+LENGTHS: Final = "seq_lengths"
 """The column with the lengths of the sequences in a row; TRL's name, which its trainer lets through."""
 
 Batch = dict[str, Any]
@@ -50,13 +50,13 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 def pack(columns: Columns, *, max_length: int) -> Columns:
     """The same sequences in fewer rows, max_length tokens at most each; `seq_lengths` tells them apart."""
-    rows: list[Row] = columns.dataset.to_list()
+    rows: list[dict[str, Any]] = columns.dataset.to_list()
     lengths = [len(row["input_ids"]) for row in rows]
     assert all(row["labels"][0] == IGNORED for row in rows), "no sequence's first token is to be predicted"
+    names = [name for name in columns.dataset.column_names if name != LENGTHS]
     packed = [
         {
-            "input_ids": [token for place in group for token in rows[place]["input_ids"]],
-            "labels": [label for place in group for label in rows[place]["labels"]],
+            **{name: [value for place in group for value in rows[place][name]] for name in names},
             LENGTHS: [lengths[place] for place in group],
         }
         for group in best_fit(lengths, max_length)
@@ -102,10 +102,23 @@ def collator_for(
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int), "load_tokenizer gives every tokenizer a padding token"
     if has_flash_attention(model):
-        return DataCollatorForLanguageModeling(pad, padding_free=True)
+        return partial(collate_weighted, collate=DataCollatorForLanguageModeling(pad, padding_free=True))
     if LENGTHS in dataset.column_names:
-        return partial(collate_packed, pad_token_id=pad)
-    return DataCollatorForLanguageModeling(pad)
+        return partial(collate_weighted, collate=partial(collate_packed, pad_token_id=pad))
+    return partial(collate_weighted, collate=DataCollatorForLanguageModeling(pad))
+
+
+def collate_weighted(rows: Sequence[Row], collate: Collator) -> Batch:
+    """The batch with the weights of the losses, float32 of the labels' shape, where the rows have them."""
+    batch = collate(rows)
+    weights = [torch.tensor(row[WEIGHTS]) for row in rows if WEIGHTS in row]
+    if weights:
+        if len(batch["labels"]) < len(rows):  # put end to end without padding
+            weights = [torch.cat(weights)]
+        batch[WEIGHTS] = torch.zeros(batch["labels"].shape)
+        for place, weight in enumerate(weights):
+            batch[WEIGHTS][place, : len(weight)] = weight
+    return batch
 
 
 class Sight(NamedTuple):
@@ -127,7 +140,7 @@ def measure_sight(model: PreTrainedModel | PeftModel) -> Sight:
     for lengths in ([len(first), len(second)], [len(first) + len(second)]):
         logits: list[torch.Tensor] = []
         for before in (first, other):
-            row = {"input_ids": before + second, "labels": before + second, LENGTHS: lengths}
+            row = Row(input_ids=before + second, labels=before + second, seq_lengths=lengths)
             batch = collate_packed([row], pad_token_id=0)
             del batch["labels"]
             batch = {

@@ -17,7 +17,7 @@ from medtune.train.blueprint import (
     shape_config,
 )
 from medtune.train.config import NewModel
-from medtune.train.fitting import CARDS_GIB, RANK, cheapest_change, devices_needed, fits
+from medtune.train.fitting import CARDS_GIB, RANK, cheapest_change, fits, sharing_words
 from medtune.train.memory import (
     GIB,
     Setup,
@@ -26,6 +26,7 @@ from medtune.train.memory import (
     formula_bytes,
     whole_logits_bytes,
 )
+from medtune.train.method_config import can_share_weights
 from medtune.train.plan_config import ABSENT, Asked, PlanConfig, read_plan
 from medtune.train.precision import Hardware, find_hardware, precision_of
 from medtune.train.steps import Config, Data, Steps, count_data, count_steps, warnings_of
@@ -194,8 +195,9 @@ def sharing_lines(model: Blueprint, setup: Setup) -> Iterator[str]:
     yield f"Total on each of {count} devices in GiB, by ZeRO stage (FSDP2 is stage 3)"
     rows: list[tuple[str, ...]] = [("", "0: all held", "1: optimizer", "2: + gradients", "3: + weights")]
     for name, other in alternatives(model, setup).items():
-        totals = [estimate(model, other._replace(world_size=count, stage=stage)).total for stage in range(4)]
-        rows.append((name, *map(_gib, totals)))
+        stages = range(4 if can_share_weights(other.method) else 3)
+        totals = [estimate(model, other._replace(world_size=count, stage=stage)).total for stage in stages]
+        rows.append((name, *map(_gib, totals), *["–"] * (4 - len(totals))))
     yield from table(rows)
 
 
@@ -210,10 +212,8 @@ def fit_lines(model: Blueprint, setup: Setup, accumulation: int) -> Iterator[str
         change = cheapest_change(model, setup, accumulation, gib)
         if change:
             way = "  ".join(change.words) + f"   ({_gib(estimate(model, change.setup).total)} GiB)"
-        elif count := devices_needed(model, setup, gib):
-            way = f"parallel.type=fsdp2  parallel.num_processes={count}"
         else:
-            way = "a smaller model"
+            way = sharing_words(model, setup, gib) or "a smaller model"
         rows.append((f"{gib} GB", "no", way))
     yield from table(rows, left=(2,))
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from medtune.config import Config, Input, judge, read_yaml, unknown_key
+from medtune.config import Config, Input, judge, read_yaml
 from medtune.errors import UserError
+from medtune.spellings import unknown_key
 from medtune.train.config import PtConfig, SftConfig
 from medtune.train.profiles import filled_keys
 

@@ -10,6 +10,8 @@ from medtune.train.preview_rows import Piece, PreviewRow, make_preview
 
 LEARNT, CONTROL_LEARNT, CONTROL, DIM, BOLD, WARN = "30;42", "1;30;43", "35", "2", "1", "33"
 """ANSI colours: learnt text, a learnt control token, one that is not learnt, what stands around."""
+WEIGHT = "1;36"
+"""The colour of a weight before what it weighs."""
 MAX_IDS = 16
 """Ids of a row that a terminal shows at each end; the page has all."""
 
@@ -44,7 +46,7 @@ def preview_lines(
         yield paint_row(row, painter)
         yield painter.paint(
             f"{row.num_tokens} tokens, {row.num_learnt} learnt ({_share(row.num_learnt, row.num_tokens)})"
-            f"  ids {_ids_line(row.pieces)}",
+            f"{weights_line(row)}  ids {_ids_line(row.pieces)}",
             DIM,
         )
         for warning in row.warnings:
@@ -59,22 +61,28 @@ def preview_lines(
 
 
 def paint_row(row: PreviewRow, painter: Painter) -> str:
-    """A row with what is learnt in colour, or in ⟦ ⟧ where there is none."""
+    """A row with what is learnt in colour, or in ⟦ ⟧ where there is none, a weight other than 1 before it."""
     parts: list[str] = []
-    was_learnt = False
+    left, right = ("", "") if painter.has_colours else ("⟦", "⟧")
+    weight = 0.0
     for piece in row.pieces:
-        if not painter.has_colours and piece.is_learnt != was_learnt:
-            parts.append("⟦" if piece.is_learnt else "⟧")
-        was_learnt = piece.is_learnt
+        if piece.weight != weight:
+            told = f"×{piece.weight:g}" if piece.weight not in (0, 1) else ""
+            parts += [right if weight else "", painter.paint(told, WEIGHT) if told else ""]
+            parts.append(left if piece.weight else "")
+            weight = piece.weight
         text = make_harmless(piece.text)
         if piece.is_control:
             text = painter.paint(text, CONTROL_LEARNT if piece.is_learnt else CONTROL)
         elif piece.is_learnt:
             text = painter.paint(text, LEARNT)
         parts.append(text)
-    if was_learnt and not painter.has_colours:
-        parts.append("⟧")
-    return "".join(parts)
+    return "".join(parts) + (right if weight else "")
+
+
+def weights_line(row: PreviewRow) -> str:
+    """How many learnt tokens have which weight; empty where all weigh 1."""
+    return "".join(f", {count} ×{weight}" for weight, count in row.learnt_by_weight.items())
 
 
 def make_harmless(text: str) -> str:
@@ -86,12 +94,13 @@ def make_harmless(text: str) -> str:
 
 def _legend(painter: Painter) -> str:
     if not painter.has_colours:
-        return "⟦learnt⟧  the rest is context"
+        return "⟦learnt⟧  ×2⟦learnt with weight 2⟧  the rest is context"
     return "  ".join(
         [
             painter.paint(" learnt ", LEARNT),
             painter.paint(" learnt control token ", CONTROL_LEARNT),
             painter.paint("control token", CONTROL),
+            painter.paint("×2", WEIGHT) + " weight of what follows",
             "context",
         ]
     )

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, Preference, Question
 from medtune.train.columns import document_columns
 from medtune.train.config import NewModel, PtConfig, SftConfig
-from medtune.train.ledger import IGNORED
+from medtune.train.ledger import IGNORED, count_weights
 
 LONGEST_PIECE = 12
 """Tokens that may share one character; more than any encoding needs."""
@@ -32,6 +33,8 @@ class Piece(NamedTuple):
     ids: tuple[int, ...]
     is_learnt: bool
     is_control: bool
+    weight: float
+    """Of its loss, 0 where it is not learnt."""
 
 
 class PreviewRow(NamedTuple):
@@ -42,6 +45,8 @@ class PreviewRow(NamedTuple):
     num_tokens: int
     num_learnt: int
     warnings: list[str]
+    learnt_by_weight: dict[str, int]
+    """The learnt tokens by the weight of their loss; empty where all weigh 1."""
 
 
 class Preview(NamedTuple):
@@ -84,6 +89,12 @@ def _checked(preview: Preview) -> Preview:
 def dialogue_rows(config: SftConfig, tokenizer: PreTrainedTokenizerBase, number: int) -> list[PreviewRow]:
     """The first rows of the dialogues, before any packing, and what is wrong with them."""
     rows: list[PreviewRow] = []
+    render = partial(
+        render_dialogue,
+        tokenizer,
+        train_on_prompt=config.train_on_prompt,
+        mask_history=config.mask_history,
+    )
     places = ((source, line, record) for source in config.train for line, record in _numbered(source))
     for source, line, record in places:
         if len(rows) >= number:
@@ -92,13 +103,10 @@ def dialogue_rows(config: SftConfig, tokenizer: PreTrainedTokenizerBase, number:
             raise UserError(f"{source}:{line}: sft wants dialogues; this is a {record.kind}")
         try:
             check_parity(tokenizer, record.messages, tools=record.tools)
-            sequences = render_dialogue(
-                tokenizer,
-                record.messages,
-                tools=record.tools,
-                train_on_prompt=config.train_on_prompt,
-                mask_history=config.mask_history,
-            )
+            sequences = render(record.messages, tools=record.tools, weights=record.weights)
+            if not sequences:  # left out of training; shown as what it is
+                whole = render(record.messages, tools=record.tools)
+                sequences = [Rendered(sequence.ids, [False] * len(sequence.ids)) for sequence in whole]
         except UserError as error:
             raise UserError(f"{source}:{line} (id {record.id}): {error}") from None
         typed = [found for message in record.messages for found in spelt_in(tokenizer, message.content)]
@@ -164,25 +172,27 @@ def make_row(
 ) -> PreviewRow:
     """A sequence in pieces."""
     pieces = list(cut_pieces(tokenizer, sequence))
-    return PreviewRow(title, pieces, len(sequence.ids), sum(sequence.is_answer), warnings)
+    by_weight = count_weights(weight for weight in sequence.weights or () if weight)
+    return PreviewRow(title, pieces, len(sequence.ids), sum(sequence.is_answer), warnings, by_weight)
 
 
 def cut_pieces(tokenizer: PreTrainedTokenizerBase, sequence: Rendered) -> Iterator[Piece]:
     """The tokens of a sequence in runs that can be read; joined, their texts are the row."""
     control = control_of(tokenizer).ids
     ids, start = sequence.ids, 0
+    weights = sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
     while start < len(ids):
         end = start + 1
         before = decode_raw(tokenizer, ids[start - 1 : start] if start else [])
         while True:
             text = decode_raw(tokenizer, ids[max(start - 1, 0) : end])[len(before) :]
             is_whole = not text.endswith("\ufffd")
-            is_same = end < len(ids) and sequence.is_answer[end] == sequence.is_answer[start]
+            is_same = end < len(ids) and weights[end] == weights[start]
             if is_whole or not is_same or ids[end] in control or end - start >= LONGEST_PIECE:
                 break
             end += 1
         own = tuple(ids[start:end])
-        yield Piece(text, own, sequence.is_answer[start], own[0] in control)
+        yield Piece(text, own, sequence.is_answer[start], own[0] in control, weights[start])
         start = end
 
 

@@ -69,6 +69,9 @@ def save_trained(
     adapter = config.out / "adapter_config.json"
     if isinstance(model, PeftModel):
         complete_adapter(model, config.out)
+        base = model.get_base_model()
+        assert isinstance(base, PreTrainedModel)
+        base.generation_config.save_pretrained(str(config.out))  # PEFT leaves out what ends an answer
         settings = json.loads(adapter.read_text(encoding="utf-8"))
         # PEFT keeps a set, whose order would change with PYTHONHASHSEED, and the base's path on this machine.
         if isinstance(settings.get("target_modules"), list):

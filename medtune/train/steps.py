@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import read_jsonl
 from medtune.config import Input
+from medtune.engines.dress import dress
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document
 from medtune.train import pt, sft
@@ -61,11 +62,11 @@ def count_data(config: Config, plan: PlanConfig, tokenizer: PreTrainedTokenizerB
         return Data("as told by num_rows", None, plan.num_rows, tokens, None, {}, {}, None)
     if tokenizer is None:
         return estimate_data(config)
-    columns = (
-        sft.train_columns(config, tokenizer)
-        if isinstance(config, SftConfig)
-        else pt.train_columns(config, tokenizer)
-    )
+    if isinstance(config, SftConfig):
+        dress(tokenizer, template=config.template, thinking=config.thinking)  # as the run does
+        columns = sft.train_columns(config, tokenizer)
+    else:
+        columns = pt.train_columns(config, tokenizer)
     rows = columns.dataset
     return Data(
         source="counted with the model's tokenizer",
@@ -119,11 +120,11 @@ def _estimates(source: Input) -> Iterator[tuple[int, int]]:
                 length = math.ceil(len(record.text) / CHARS_PER_TOKEN) + 1
                 yield length, length
             case Dialogue():
-                turns = [
-                    (turn.role, math.ceil(len(turn.content) / CHARS_PER_TOKEN)) for turn in record.messages
-                ]
-                learnt = sum(length + 1 for role, length in turns if role == "assistant")
-                yield sum(length + TOKENS_PER_TURN for _, length in turns), learnt
+                lengths = [math.ceil(len(turn.content) / CHARS_PER_TOKEN) for turn in record.messages]
+                weights = record.weights or [1.0] * len(lengths)
+                turns = zip(record.messages, lengths, weights, strict=True)
+                learnt = sum(length + 1 for turn, length, own in turns if own and turn.role == "assistant")
+                yield sum(length + TOKENS_PER_TURN for length in lengths), learnt
             case _:
                 raise UserError(f"{source}:{number}: neither a dialogue nor a document; {record.kind}")
 

@@ -30,8 +30,8 @@ from medtune.train.arguments import trl_arguments
 from medtune.train.card import write_card
 from medtune.train.checkpoints import Saved
 from medtune.train.config import TrainingConfig
-from medtune.train.ledger import Columns
-from medtune.train.losses import PLAIN_HEADS, answer_loss, write_losses
+from medtune.train.ledger import WEIGHTS, Columns
+from medtune.train.losses import PLAIN_HEADS, answer_loss, step_weight, weighted_loss, write_losses
 from medtune.train.measure import mean_loss
 from medtune.train.order import EpochSampler
 from medtune.train.packing import collator_for
@@ -47,12 +47,30 @@ class SafeTrainer(SFTTrainer):
         self.run, self.watch, self.stop = config, watch, stop
         self.sanity = guards.Sanity()
         assert isinstance(self.train_dataset, Dataset)
+        self._heed_weights()
         self.fingerprint = checkpoints.fingerprint_of(
             config, self.train_dataset, num_processes=self.args.world_size
         )
         self.unlogged: list[float] = []
         self.last_step = -1
         self.num_tokens = 0
+
+    def _heed_weights(self) -> None:
+        """Nothing; rows with weights have their loss divided by us, and no other loss than the plain one."""
+        assert isinstance(self.args, TrlConfig)
+        train, valid = [
+            isinstance(rows, Dataset) and WEIGHTS in rows.column_names
+            for rows in (self.train_dataset, self.eval_dataset)
+        ]
+        if train:
+            self.loss_is_scaled_for_ga = True  # for models too that take no count of items
+        if not train and not valid:
+            return
+        if self.args.loss_type != "nll" or self.args.label_smoothing_factor:
+            raise UserError(
+                "trainer: some answers have weights, which act on the plain loss alone; leave out loss_type "
+                "and label_smoothing_factor, or the weights"
+            )
 
     def resume(self, checkpoint: Path | None) -> None:
         """Nothing; the run has been done, from a checkpoint on if there is one."""
@@ -72,6 +90,8 @@ class SafeTrainer(SFTTrainer):
     ) -> Any:
         """The loss of a batch, with the model's outputs when `return_outputs`."""
         assert isinstance(self.args, TrlConfig)
+        if WEIGHTS in inputs:
+            return self._weighted_loss(model, inputs, return_outputs, num_items_in_batch)
         if virtual_tokens(self.accelerator.unwrap_model(model)):  # PEFT alone puts them there
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         if self.args.device.type != "cpu" or self.args.loss_type != "nll":
@@ -80,6 +100,36 @@ class SafeTrainer(SFTTrainer):
         if return_outputs or self.args.world_size > 1 or model.config.model_type not in PLAIN_HEADS:
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         return answer_loss(model, inputs, num_items_in_batch)
+
+    def _weighted_loss(self, model: Any, inputs: Any, return_outputs: bool, num_items: Any) -> Any:
+        """The loss of a batch whose tokens have weights: Σ w·loss / Σ w over all batches of the step."""
+        is_cpu = self.args.device.type == "cpu"
+        has_virtual = virtual_tokens(self.accelerator.unwrap_model(model)) > 0
+        is_whole = self.args.world_size == 1 and not has_virtual and not return_outputs
+        if is_cpu and is_whole and model.config.model_type in PLAIN_HEADS:
+            return answer_loss(model, inputs, num_items)
+        if self.aux_loss_enabled:
+            inputs = {**inputs, "output_router_logits": True}
+        loss, outputs = weighted_loss(model, inputs, num_items, is_tiled=not is_cpu and not has_virtual)
+        if num_items is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # processes' gradients are averaged
+        if self.aux_loss_enabled:
+            steps = 1 if num_items is None else self.current_gradient_accumulation_steps
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss / steps
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        if not batch_samples or WEIGHTS not in batch_samples[0]:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        total = step_weight(batch_samples).to(device)
+        is_shared = self.args.world_size > 1 and self.args.average_tokens_across_devices
+        gathered: Any = self.accelerator.gather(total) if is_shared else total
+        return gathered.sum()
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if WEIGHTS not in self._signature_columns:
+            self._signature_columns = [*self._signature_columns, WEIGHTS]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """The batches of a step, their tokens counted."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from medtune.artifact import read_jsonl
 from medtune.config import Input
+from medtune.curate import mix
 from medtune.curate.config import MixConfig
 from medtune.curate.pool import (
     Pool,
@@ -20,7 +22,9 @@ from medtune.curate.pool import (
 )
 from medtune.data.config import PrepareConfig, Source
 from medtune.data.prepare import run as prepare
+from medtune.engines.dress import dress
 from medtune.engines.hf import load_tokenizer
+from medtune.engines.render import render_dialogue
 from medtune.errors import UserError
 from medtune.records import Dialogue, Message, Question, dialogue_id
 
@@ -160,6 +164,27 @@ def test_tokens_are_counted_with_the_chat_templates_own(talk: Talk, tiny_tokeniz
     )
     assert count_tokens(tokenizer, record) == len(tokenizer(whole, add_special_tokens=False)["input_ids"])
     assert count_tokens(tokenizer, record) > len(tokenizer(text_of(record))["input_ids"])
+
+
+def test_tools_count_and_answers_that_are_not_learnt_do_not(talk: Talk, tiny_tokenizer_dir: Path) -> None:
+    tokenizer = dress(load_tokenizer(Input(tiny_tokenizer_dir)), template="qwen")
+    record = talk("头痛怎么办", "多休息")
+    tools = '[{"name": "bp", "description": "血压", "parameters": {"type": "object", "properties": {}}}]'
+    offered = record.model_copy(update={"tools": tools})
+    (sequence,) = render_dialogue(tokenizer, record.messages, tools=tools)
+    assert count_tokens(tokenizer, offered) == len(sequence.ids) > count_tokens(tokenizer, record)
+    assert count_tokens(tokenizer, record.model_copy(update={"weights": (1.0, 0.0)})) == 0
+
+
+def test_a_choice_keeps_the_weights(
+    talk: Talk, put: Callable[..., Input], tmp_path: Path, tiny_tokenizer_dir: Path
+) -> None:
+    record = talk("头痛怎么办", "多休息").model_copy(update={"weights": (1.0, 0.5)})
+    settings = {"pool": [str(put("a.jsonl", [record]))], "tokenizer": str(tiny_tokenizer_dir)}
+    config = MixConfig.model_validate({"out": tmp_path / "out", "budget_tokens": 1, **settings})
+    config.out.mkdir()
+    mix.run(config)
+    assert list(read_jsonl(config.out / "train.jsonl", Dialogue)) == [record]
 
 
 # ---- spending the budget ----

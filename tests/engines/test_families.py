@@ -8,7 +8,8 @@ import trl
 from transformers import PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.config import ThinkingRules
+from medtune.engines.base import Prompt
+from medtune.engines.config import TemplateName, ThinkingRules
 from medtune.engines.dress import dress
 from medtune.engines.form import form_of
 from medtune.engines.loading import load_tokenizer
@@ -159,5 +160,19 @@ def test_parity_that_does_not_hold_is_refused(qwen3: PreTrainedTokenizerBase) ->
     template = qwen3.chat_template
     assert isinstance(template, str)
     qwen3.chat_template = template.replace("+ content + '<|im_end|>'", "+ content[3:] + '<|im_end|>'")
-    with pytest.raises(UserError, match="leaves out of a user's message: '感冒"):
+    with pytest.raises(UserError, match="leaves out of a message of the user: '感冒"):
         check_parity(qwen3, ONE)
+
+
+@pytest.mark.parametrize("template", ["qwen", "qwen3"])
+def test_prediction_offers_the_tools_that_training_did(
+    tiny_tokenizer_dir: Path, template: TemplateName
+) -> None:
+    tokenizer = dress(load_tokenizer(Input(tiny_tokenizer_dir)), template=template)
+    for end in (1, 3):
+        (*_, trained) = learnt_stretches(render_dialogue(tokenizer, CALLS[: end + 1], tools=TOOLS))
+        prompt = Prompt(CALLS[:end], TOOLS)
+        predicted = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
+        assert trained.before[: len(predicted)] == predicted
+        assert predicted != render_prompt(tokenizer, prompt.messages)
+        assert tokenizer.decode(predicted).count('"bp"') >= 1

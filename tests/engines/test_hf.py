@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import log_softmax
 
 from medtune.config import Input
-from medtune.engines.base import Choices, Engine, open_engine
+from medtune.engines.base import Choices, Engine, Prompt, open_engine
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.hf import HfInProcess, load_model, load_tokenizer
 from medtune.engines.render import encode, prompt_text, render_prompt
@@ -49,7 +49,7 @@ def open_hf(
 
 
 def generate(engine: Engine, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Completion]:
-    answers = dict(engine.generate(prompts, sampling))
+    answers = dict(engine.generate([Prompt(messages) for messages in prompts], sampling))
     assert sorted(answers) == list(range(len(prompts)))
     return [answers[index] for index in range(len(prompts))]
 
@@ -267,7 +267,7 @@ def plain_logprob(engine: HfInProcess, messages: Sequence[Message], text: str, *
 
 
 TEXTS = {"A": "多运动", "B": "每天吃降压药，不要自行停药", "C": "无", "D": "120/80 mmHg"}
-QUESTIONS = [Choices(prompt, TEXTS, prior=ask("")) for prompt in PROMPTS]
+QUESTIONS = [Choices(Prompt(messages), TEXTS, prior=Prompt(ask(""))) for messages in PROMPTS]
 
 
 def test_likelihoods_are_those_of_a_plain_forward_pass(family_dir: Path) -> None:
@@ -275,7 +275,7 @@ def test_likelihoods_are_those_of_a_plain_forward_pass(family_dir: Path) -> None
     for question, found in zip(QUESTIONS, rank(engine, QUESTIONS), strict=True):
         assert list(found) == list(TEXTS)
         for key, text in TEXTS.items():
-            given = plain_logprob(engine, question.messages, text, is_closed=False)
+            given = plain_logprob(engine, question.prompt.messages, text, is_closed=False)
             alone = plain_logprob(engine, ask(""), text, is_closed=False)
             assert found[key].logprob == pytest.approx(given, abs=1e-5, rel=1e-6)
             assert found[key].prior_logprob == pytest.approx(alone, abs=1e-5, rel=1e-6)
@@ -292,7 +292,7 @@ def test_likelihoods_do_not_depend_on_the_batch(family_dir: Path) -> None:
 
 
 def test_a_question_without_a_prior_has_none(engine: HfInProcess) -> None:
-    mixed = [Choices(PROMPTS[0], TEXTS), QUESTIONS[1], Choices(PROMPTS[2], {"A": "A"})]
+    mixed = [Choices(Prompt(PROMPTS[0]), TEXTS), QUESTIONS[1], Choices(Prompt(PROMPTS[2]), {"A": "A"})]
     first, second, third = rank(engine, mixed)
     assert {likelihood.prior_logprob for likelihood in first.values()} == {None}
     assert None not in {likelihood.prior_logprob for likelihood in second.values()}
@@ -303,8 +303,8 @@ def test_a_question_without_a_prior_has_none(engine: HfInProcess) -> None:
 
 def test_sets_of_letters_count_the_end_of_the_answer(engine: HfInProcess) -> None:
     sets = {letters: letters for letters in ("AB", "AC", "ABC", "ABCD")}
-    (opened,) = rank(engine, [Choices(PROMPTS[0], sets)])
-    (closed,) = rank(engine, [Choices(PROMPTS[0], sets, is_closed=True)])
+    (opened,) = rank(engine, [Choices(Prompt(PROMPTS[0]), sets)])
+    (closed,) = rank(engine, [Choices(Prompt(PROMPTS[0]), sets, is_closed=True)])
     for letters in sets:
         assert closed[letters].logprob == pytest.approx(
             plain_logprob(engine, PROMPTS[0], letters, is_closed=True), abs=1e-4
@@ -329,12 +329,12 @@ def test_an_answer_that_melts_into_the_prompt_is_refused(
     engine = open_hf(make_model(tmp_path / "tokenizer"))
     assert prompt_text(engine.tokenizer, PROMPTS[0]).endswith("答案是")
     with pytest.raises(UserError, match="share a token"):
-        rank(engine, [Choices(PROMPTS[0], {"A": "A"})])
+        rank(engine, [Choices(Prompt(PROMPTS[0]), {"A": "A"})])
 
 
 def test_a_question_longer_than_the_model_takes_is_refused(engine: HfInProcess) -> None:
     with pytest.raises(UserError, match="the model takes 256"):
-        rank(engine, [QUESTIONS[0], Choices(ask("很长" * 300), TEXTS)])
+        rank(engine, [QUESTIONS[0], Choices(Prompt(ask("很长" * 300)), TEXTS)])
 
 
 # ---- loading ----

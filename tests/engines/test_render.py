@@ -297,3 +297,17 @@ def test_a_tokenizer_without_an_end_token_is_refused(plain_tokenizer: PreTrained
     plain_tokenizer.eos_token = None
     with pytest.raises(UserError, match="no eos_token"):
         render_dialogue(plain_tokenizer, TALKS["one"])
+
+
+def test_a_template_that_loses_an_answer_is_refused(plain_tokenizer: PreTrainedTokenizerBase) -> None:
+    plain_tokenizer.chat_template = CHATML.replace(
+        "message.content +", "('' if message.content == '多喝水。' else message.content) +"
+    )
+    talk = [
+        Message(role="user", content="头痛"),
+        Message(role="assistant", content="多休息。"),
+        Message(role="user", content="感冒"),
+    ]
+    assert render_dialogue(plain_tokenizer, talk[:2])
+    with pytest.raises(UserError, match="leaves out of a message of the assistant: '多喝水"):
+        render_dialogue(plain_tokenizer, [*talk, Message(role="assistant", content="多喝水。")])

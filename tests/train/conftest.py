@@ -1,6 +1,9 @@
-"""Small files to train on."""
+"""Small files to train on, and processes to train in."""
 
-from collections.abc import Callable
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,10 @@ import pytest
 
 from medtune.artifact import write_jsonl
 from medtune.records import Dialogue, Document, Message, content_id
+from medtune.runner import HEAVY
 
 WriteTalks = Callable[..., Path]
+Fork = Callable[[str], BaseProcess]
 
 SHAPE: dict[str, Any] = {
     "max_steps": 3,
@@ -20,6 +25,29 @@ SHAPE: dict[str, Any] = {
     "max_length": 160,
     "runtime": {"device": "cpu", "num_threads": 1},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def light_collector() -> Iterator[None]:
+    """The trainer collects garbage at every end; what was imported is none, and looking at it takes long."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def fork() -> Fork:
+    """fork(code): a process that runs it, forked from a server that holds what training imports."""
+    context = multiprocessing.get_context("forkserver")
+
+    def start(code: str) -> BaseProcess:
+        context.set_forkserver_preload(list(HEAVY))  # other tests have servers of their own
+        process = context.Process(target=exec, args=(f"import gc; gc.freeze()\n{code}", {}), daemon=True)
+        process.start()
+        return process
+
+    return start
 
 
 @pytest.fixture

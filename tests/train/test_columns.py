@@ -9,8 +9,6 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input
-from medtune.data.config import PrepareConfig
-from medtune.data.prepare import run as prepare_run
 from medtune.engines.loading import load_tokenizer
 from medtune.engines.render import Rendered, encode, render_dialogue, stop_ids
 from medtune.errors import UserError
@@ -187,53 +185,6 @@ def test_learnt_prompts_have_no_label_before_their_first_token(
 ) -> None:
     columns = dialogue_columns([Input(talks)], tokenizer, max_length=500, train_on_prompt=True)
     assert all(row["labels"][0] == IGNORED != row["labels"][1] for row in columns.dataset)
-
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "toyhom_neike_sample.csv",
-        "toyhom_neike.txt",
-        "huatuo_knowledge_8k.jsonl",
-        "medical_o1_think_926.jsonl",
-        "safety_red_team.jsonl",
-        "medical_sft_1k_sharegpt.jsonl",
-        "medalpaca_cot_999.jsonl",
-        "kuake_text_answer.json",
-        "medical_corpus.txt",
-    ],
-)
-def test_the_ledger_of_real_dialogues_adds_up(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, name: str
-) -> None:
-    if not DATA.is_dir():
-        pytest.skip(f"{DATA} is not there")
-    config = {"out": tmp_path / "out", "source": [{"path": str(DATA / name), "max_samples": 150}]}
-    prepare_run(
-        PrepareConfig.model_validate(
-            {**config, "valid": 0, "test": 0, "max_dropped": 1, "annotate": False, "deidentify": False}
-        )
-    )
-    file = Input(tmp_path / "out" / "train.jsonl")
-    lengths = sorted(
-        sum(len(sequence.ids) for sequence in render_dialogue(tokenizer, talk.messages))
-        for talk in read_jsonl(file.path, Dialogue)
-    )
-    limit = lengths[len(lengths) // 2]
-    for truncation in ("drop", "split"):
-        columns = dialogue_columns([file], tokenizer, max_length=limit, truncation=truncation)
-        ledger = columns.ledger
-        assert ledger.records == len(lengths) == ledger.trained + sum(ledger.dropped.values())
-        assert ledger.tokens == sum(lengths)
-        assert ledger.tokens + ledger.repeated_tokens == (
-            ledger.trained_tokens + ledger.prompt_tokens + ledger.cut_tokens
-        )
-        assert sum(len(row["input_ids"]) for row in columns.dataset) == columns.num_tokens
-        assert len(columns.misfits) == ledger.dropped.get("too long", 0) + sum(ledger.shortened.values()) > 0
 
 
 def test_padding_is_never_learnt(tokenizer: PreTrainedTokenizerBase, talks: Path) -> None:

@@ -1,11 +1,11 @@
 """Training that is killed again and again ends as if nothing had happened: weights, losses, order of rows."""
 
 import json
-import multiprocessing
 import random
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from medtune.artifact import CHECKPOINTS, product_files
 from medtune.errors import Interrupted
-from medtune.runner import HEAVY
 from medtune.train.checkpoints import list_checkpoints
 from medtune.train.config import SftConfig
 
@@ -26,6 +25,8 @@ pytestmark = [
 NUM_KILLS = {"full": 4, "lora": 10}
 STEPS = 40
 SAVE_STEPS = 3
+
+Live = Callable[..., int | None]
 
 LIFE = """
 import json, os, signal
@@ -81,15 +82,17 @@ except Interrupted as stop:
 """
 
 
-def live(config: SftConfig, diary: Path, *, step: int = -1, place: str = "") -> int | None:
-    """How a process ended that trained until it was killed at `place` of `step`."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(HEAVY))
-    life = LIFE.format(config=config.model_dump_json(), step=step, place=place, diary=str(diary))
-    process = context.Process(target=exec, args=(life, {}))
-    process.start()
-    process.join(timeout=120)
-    return process.exitcode
+@pytest.fixture
+def live(fork: Callable[[str], BaseProcess]) -> Live:
+    """live(config, diary, step=-1, place=""): how a process ended that trained until `place` of `step`."""
+
+    def live(config: SftConfig, diary: Path, *, step: int = -1, place: str = "") -> int | None:
+        life = LIFE.format(config=config.model_dump_json(), step=step, place=place, diary=str(diary))
+        process = fork(life)
+        process.join(timeout=600)
+        return process.exitcode
+
+    return live
 
 
 def read_diary(path: Path) -> tuple[dict[int, set[str]], list[int]]:
@@ -112,6 +115,7 @@ def flip_a_byte(checkpoint: Path) -> None:
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     method: str,
+    live: Live,
     shape: dict[str, Any],
     write_talks: Callable[..., Path],
     tiny_model_dir: Path,
@@ -158,7 +162,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("place", ["SIGINT", "SIGUSR1"])
 def test_a_signal_stops_at_the_next_step_border_with_a_checkpoint(
-    place: str, shape: dict[str, Any], talks: Path, tiny_model_dir: Path, tmp_path: Path
+    place: str, live: Live, shape: dict[str, Any], talks: Path, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     values = {**shape, "train": [str(talks)], "model": str(tiny_model_dir), "gradient_accumulation_steps": 2}
     config = SftConfig.model_validate({**values, "out": tmp_path / "out", "max_steps": 6})
@@ -167,7 +171,7 @@ def test_a_signal_stops_at_the_next_step_border_with_a_checkpoint(
 
 
 def test_a_run_that_was_killed_after_its_last_save_does_no_further_step(
-    shape: dict[str, Any], talks: Path, tiny_model_dir: Path, tmp_path: Path
+    live: Live, shape: dict[str, Any], talks: Path, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     values = {**shape, "train": [str(talks)], "model": str(tiny_model_dir), "gradient_accumulation_steps": 2}
     unbroken, config = (

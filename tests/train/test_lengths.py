@@ -6,7 +6,9 @@ import pytest
 
 from medtune.records import Message
 from medtune.train.config import Truncation
-from medtune.train.lengths import Talk, find_turns, shorten
+from medtune.train.lengths import Places, find_turns, shorten
+
+Talk = tuple[Message, ...]
 
 
 def talk(*words: str) -> Talk:
@@ -19,8 +21,12 @@ def words(messages: Sequence[Message]) -> str:
     return " ".join(message.content for message in messages)
 
 
-def within(limit: int) -> Callable[[Talk], bool]:
-    return lambda messages: len(messages) <= limit
+def at(messages: Talk, places: Places) -> str:
+    return words([messages[place] for place in places])
+
+
+def within(limit: int) -> Callable[[Places], bool]:
+    return lambda places: len(places) <= limit
 
 
 FOUR = talk("s", "u1", "a1", "u2", "a2", "u3", "a3", "u4", "a4")
@@ -41,8 +47,8 @@ def test_a_turn_goes_from_a_question_to_the_end_of_its_answer(
     messages: Talk, header: str, turns: list[str]
 ) -> None:
     found = find_turns(messages)
-    assert (words(found.header), [words(turn) for turn in found.turns]) == (header, turns)
-    assert (*found.header, *(message for turn in found.turns for message in turn)) == messages
+    assert (at(messages, found.header), [at(messages, turn) for turn in found.turns]) == (header, turns)
+    assert [*found.header, *(place for turn in found.turns for place in turn)] == list(range(len(messages)))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +69,13 @@ def test_a_turn_goes_from_a_question_to_the_end_of_its_answer(
     ],
 )
 def test_whole_turns_stay(how: Truncation, limit: int, pieces: list[str]) -> None:
-    assert [words(piece) for piece in shorten(FOUR, within(limit), how=how)] == pieces
+    assert [at(FOUR, piece) for piece in shorten(FOUR, within(limit), how=how)] == pieces
 
 
 def test_a_single_turn_that_is_too_long_is_left_out_and_the_others_stay() -> None:
-    def fits(messages: Talk) -> bool:
-        return sum(100 if message.content == "a2" else 1 for message in messages) <= 5
+    def fits(places: Places) -> bool:
+        return sum(100 if FOUR[place].content == "a2" else 1 for place in places) <= 5
 
-    assert [words(piece) for piece in shorten(FOUR, fits, how="split")] == ["s u1 a1", "s u3 a3 u4 a4"]
-    assert [words(piece) for piece in shorten(FOUR, fits, how="left")] == ["s u3 a3 u4 a4"]
-    assert [words(piece) for piece in shorten(FOUR, fits, how="right")] == ["s u1 a1"]
+    assert [at(FOUR, piece) for piece in shorten(FOUR, fits, how="split")] == ["s u1 a1", "s u3 a3 u4 a4"]
+    assert [at(FOUR, piece) for piece in shorten(FOUR, fits, how="left")] == ["s u3 a3 u4 a4"]
+    assert [at(FOUR, piece) for piece in shorten(FOUR, fits, how="right")] == ["s u1 a1"]

@@ -1,18 +1,18 @@
 """Every stage x method x family: three steps, the right weights changed, saved, loaded, equal; or refused.
 
-`python -m pytest -p no:xdist -s tests/train/test_matrix.py` prints the table.
+The table of all cells stands at the end of the test run: `python -m pytest tests/train/test_matrix.py`.
 """
 
-import gc
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from matrix_table import FAILED, OK, Cell
 from peft import PeftModel
 from pydantic import ValidationError
 
@@ -82,26 +82,50 @@ ROWS = {
     "prompt": Row({"type": "prompt", "num_virtual_tokens": 3}, "prompt_encoder"),
     "ia3": Row({"type": "ia3"}, r"\.ia3_l"),
 }
-EXPERTS = "refused: experts are no layers of their own"
-BALANCE = "refused: experts are balanced over the tokens of the text, without a prefix"
-REFUSALS = {
-    BALANCE: r"a prefix would be counted among them; use method\.type prompt or lora",
-    EXPERTS: r"leave it out, or name the attention's layers|the model has no layer down_proj",
-    "refused: no saved base": r"no saved base for an adapter; use method: \{type: full\}",
-    "refused: random weights stay": r"use method: \{type: full\}",
-}
-"""What the table says, and the words of the message with the way out."""
+
+
+class Refusal(NamedTuple):
+    """Why a cell cannot be."""
+
+    reason: str
+    way_out: str
+    message: str
+    """What the user reads, which names the way out."""
+
+
+EXPERTS = Refusal(
+    "experts are no layers of their own",
+    "leave the option out, or name the attention's layers as target_modules",
+    r"leave it out, or name the attention's layers|the model has no layer down_proj",
+)
+BALANCE = Refusal(
+    "experts are balanced over the tokens of the text, a prefix would be counted among them",
+    "use method: prompt or lora",
+    r"a prefix would be counted among them; use method\.type prompt or lora",
+)
+NO_BASE = Refusal(
+    "a new model is no saved base that an adapter could be laid on",
+    "train with method: full first, then lay the adapter on that",
+    r"no saved base for an adapter; use method: \{type: full\}",
+)
+RANDOM = Refusal(
+    "weights of a new model that are frozen would stay random",
+    "use method: full",
+    r"use method: \{type: full\}",
+)
+REFUSALS = (BALANCE, EXPERTS, NO_BASE, RANDOM)
+"""In this order: the words of the last stand in the one before it too."""
 EXPERTS_REFUSE = ("lora + dora", "lora + pissa", "lora + olora", "qlora nf4 + loftq", "ia3")
 
 
-def expected(stage: str, name: str, family: str) -> str:
+def expected(stage: str, name: str, family: str) -> Refusal | None:
     if stage == "pt new" and name != "full":
-        return f"refused: {'random weights stay' if name.startswith('freeze') else 'no saved base'}"
+        return RANDOM if name.startswith("freeze") else NO_BASE
     if family == "qwen3_moe" and name in EXPERTS_REFUSE:
         return EXPERTS
     if family == "qwen3_moe" and name.startswith("prefix"):
         return BALANCE
-    return "ok"
+    return None
 
 
 class World(NamedTuple):
@@ -115,17 +139,7 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def light_collector() -> Iterator[None]:
-    """The trainer collects garbage at every end; what was imported is none, and looking at it takes long."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
 def world(
-    light_collector: None,
     make_model: Any,
     tiny_tokenizer_dir: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -142,27 +156,6 @@ def world(
     bases = {name: make_model(tiny_tokenizer_dir, name) for name in FAMILIES}
     plain = {name: logits_of(load_model(Input(base), "float32")) for name, base in bases.items()}
     return World(tiny_tokenizer_dir, bases, files, plain)
-
-
-@pytest.fixture(scope="module")
-def table() -> Iterator[dict[tuple[str, str, str], str]]:
-    cells: dict[tuple[str, str, str], str] = {}
-    yield cells
-    if len(cells) == len(STAGES) * len(ROWS) * len(FAMILIES):  # all in this process
-        sys.stdout.write(f"\n{as_text(cells)}\n")
-
-
-def as_text(cells: dict[tuple[str, str, str], str]) -> str:
-    """The matrix in Markdown, each refusal a footnote."""
-    reasons = list(dict.fromkeys(cell for cell in cells.values() if cell != "ok"))
-    lines = [f"| stage | method | {' | '.join(FAMILIES)} |", f"|---|---|{'---|' * len(FAMILIES)}"]
-    for stage in STAGES:
-        for name in ROWS:
-            row = [cells[stage, name, family] for family in FAMILIES]
-            marks = [cell if cell == "ok" else f"refused [{reasons.index(cell) + 1}]" for cell in row]
-            lines.append(f"| {stage} | {name} | {' | '.join(marks)} |")
-    notes = [f"[{number}] {reason.removeprefix('refused: ')}" for number, reason in enumerate(reasons, 1)]
-    return "\n".join([*lines, "", *notes])
 
 
 @cache
@@ -206,14 +199,14 @@ def logits_of(model: Any) -> torch.Tensor:
     return model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -6:]
 
 
-def try_cell(stage: str, name: str, family: str, world: World, out: Path) -> str:
+def try_cell(stage: str, name: str, family: str, world: World, out: Path) -> Refusal | None:
     row = ROWS[name]
     file = world.files["train" if stage == "sft" else "documents"]
     try:
         config = configure(stage, row.method, family, world, out)
         model, before = train(config, columns_of(stage, file, world.tokenizer))
     except (UserError, ValidationError) as error:
-        return next(cell for cell, words in REFUSALS.items() if re.search(words, str(error)))
+        return next(refusal for refusal in REFUSALS if re.search(refusal.message, str(error)))
     after = dict(model.named_parameters())
     changed = {key for key, weight in after.items() if not torch.equal(weight, before[key])}
     wanted = {key for key in after if re.search(row.trained, key)}
@@ -227,15 +220,26 @@ def try_cell(stage: str, name: str, family: str, world: World, out: Path) -> str
     assert float((trained - again).abs().max()) <= row.tolerance, float((trained - again).abs().max())
     if stage != "pt new":
         assert not torch.allclose(again, world.plain[family], atol=1e-3), "training must do something"
-    return "ok"
+    return None
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("stage", STAGES)
+PLACES = {key: number for number, key in enumerate(product(STAGES, ROWS, FAMILIES))}
+
+
+@pytest.mark.parametrize(("stage", "name", "family"), PLACES)
 def test_cell(
-    stage: str, name: str, family: str, world: World, table: dict[tuple[str, str, str], str], tmp_path: Path
+    stage: str,
+    name: str,
+    family: str,
+    world: World,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    cell = try_cell(stage, name, family, world, tmp_path / "out")
-    table[stage, name, family] = cell
-    assert cell == expected(stage, name, family)
+    mark = FAILED
+    try:
+        refusal = try_cell(stage, name, family, world, tmp_path / "out")
+        assert refusal == expected(stage, name, family)
+        mark = f"{refusal.reason}; {refusal.way_out}" if refusal else OK
+    finally:
+        cell = Cell(PLACES[stage, name, family], stage, name, family, mark)
+        record_property("matrix", tuple(cell))  # xdist sends plain values alone

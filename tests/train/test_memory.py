@@ -6,7 +6,7 @@ from transformers import PretrainedConfig
 
 from medtune.errors import UserError
 from medtune.train.blueprint import Blueprint, count_adapter, count_trainable, draw, read_shapes, shape_config
-from medtune.train.fitting import cheapest_change, devices_needed, fits
+from medtune.train.fitting import cheapest_change, devices_needed, fits, sharing_words
 from medtune.train.memory import GIB, Setup, estimate, formula_bytes, kept_by, whole_logits_bytes
 from medtune.train.method_config import Freeze, Full, Ia3, Lora, Prefix, Prompt
 from medtune.train.methods import prepare_model
@@ -186,6 +186,17 @@ def test_cheapest_change_costs_no_more_than_it_must() -> None:
     nothing = setup_of(drawn("qwen3-14b"))
     assert cheapest_change(drawn("qwen3-14b"), nothing, 1, 8) is None
     assert devices_needed(model, setup_of(model), 16) == 4
+
+
+def test_quantised_weights_are_not_proposed_to_be_shared_out() -> None:
+    model = drawn("qwen3-14b")
+    quantised = setup_of(model)._replace(method="qlora", bits=4, rank=16, trainable=10**7, length=8192)
+    assert devices_needed(model, quantised, 8) is None
+    assert sharing_words(model, quantised, 16).startswith("method.type=lora  parallel.type=fsdp2")
+    assert sharing_words(model, quantised._replace(method="prefix", bits=0), 8) == ""
+    shared = setup_of(model)._replace(world_size=2, stage=3)
+    change = cheapest_change(model, shared, 1, 16)
+    assert change is None or "method.type=qlora" not in change.words
 
 
 def test_unknown_shape_is_refused_with_the_known_ones() -> None:

@@ -19,8 +19,11 @@ from medtune.records import Dialogue, Message
 from medtune.train.config import MergeConfig, SftConfig
 from medtune.train.merge import next_token_logprobs
 
-# Raised inside PEFT, where no caller can avoid it.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    # Raised inside PEFT, where no caller can avoid it.
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
+]
 
 
 def train_adapter(base: Path, talks: Path, shape: dict[str, Any], out: Path) -> Path:

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from medtune.artifact import product_files
 from medtune.commands import run_command
 from medtune.config import Input
+from medtune.engines.base import Prompt as Asked
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.hf import HfInProcess
 from medtune.engines.loading import lay_adapter, load_model, load_tokenizer
@@ -157,6 +158,10 @@ def test_what_the_model_does_not_have_is_refused_with_what_it_has(
         ({"method": "full", "adapter": "samples:exam.jsonl"}, "merge the adapter first"),
         ({"method": "freeze", "adapter": "samples:exam.jsonl"}, "merge the adapter first"),
         ({"method": {"rank": 8}, "adapter": "samples:exam.jsonl"}, r"method\.rank: .*leave it out"),
+        ({"method": "qlora", "parallel": {"type": "zero3"}}, "type zero3; use ddp or zero2, .* lora"),
+        ({"method": "qlora", "parallel": {"type": "fsdp2"}}, "type fsdp2; use ddp or zero2, .* lora"),
+        ({"method": "prefix", "parallel": {"type": "fsdp2"}}, "a prefix cannot be saved .* use ddp or zero2"),
+        ({"method": "prompt", "parallel": {"type": "zero3"}}, "a prompt cannot be saved .* use ddp or zero2"),
     ],
 )
 def test_an_impossible_run_is_refused_when_the_config_is_read(
@@ -164,6 +169,22 @@ def test_an_impossible_run_is_refused_when_the_config_is_read(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         SftConfig.model_validate({"out": tmp_path / "out", "train": [str(talks)], "model": "base", **values})
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "freeze", "ia3"])
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp2", "zero2", "zero3"])
+def test_whole_weights_may_be_shared_out(kind: str, parallel: str, tmp_path: Path) -> None:
+    values = {"method": kind, "parallel": {"type": parallel}}
+    SftConfig.model_validate({"out": tmp_path / "out", "train": ["t"], "model": "base", **values})
+
+
+@pytest.mark.parametrize("kind", ["qlora", "prefix", "prompt"])
+@pytest.mark.parametrize("parallel", ["ddp", "zero2"])
+def test_each_process_may_hold_whole_what_cannot_be_shared_out(
+    kind: str, parallel: str, tmp_path: Path
+) -> None:
+    values = {"method": kind, "parallel": {"type": parallel}}
+    SftConfig.model_validate({"out": tmp_path / "out", "train": ["t"], "model": "base", **values})
 
 
 # ---- low rank ----
@@ -262,9 +283,9 @@ def test_answers_behind_a_prefix_are_those_of_single_prompts_and_of_the_trained_
     engine = HfInProcess(HfEngine(model=Input(tiny_model_dir), adapter=Input(tmp_path / "out")), runtime)
     assert engine.context == 256 - 4
     prompts = [[Message(role="user", content=text)] for text in ("咳", "头痛三天了怎么办", "胃", "肚子疼")]
-    together = dict(engine.generate(prompts, Sampling(max_new_tokens=6)))
+    together = dict(engine.generate([Asked(prompt) for prompt in prompts], Sampling(max_new_tokens=6)))
     for index, prompt in enumerate(prompts):
-        ((_, alone),) = engine.generate([prompt], Sampling(max_new_tokens=6))
+        ((_, alone),) = engine.generate([Asked(prompt)], Sampling(max_new_tokens=6))
         assert together[index] == alone
         ids = render_prompt(engine.tokenizer, prompt)
         start = len(ids)

@@ -1,23 +1,27 @@
 """`medtune plan`: steps, warnings, profiles and precision; nothing is loaded."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medtune.cli import main
-from medtune.config import judge
+from medtune.config import Input, judge
+from medtune.engines.dress import dress
+from medtune.engines.loading import load_tokenizer
 from medtune.errors import UserError
 from medtune.reports.wording import width_of
 from medtune.train.blueprint import draw, shape_config
 from medtune.train.config import PtConfig, SftConfig
 from medtune.train.fitting import fits
 from medtune.train.plan import make_setup, plan_lines, table
-from medtune.train.plan_config import read_plan
+from medtune.train.plan_config import PlanConfig, read_plan
 from medtune.train.precision import Hardware, choose_precision, precision_of
 from medtune.train.profiles import PROFILES, fill_profile
-from medtune.train.steps import Data, count_steps, warnings_of
+from medtune.train.sft import train_columns
+from medtune.train.steps import Data, count_data, count_steps, warnings_of
 
 OLD_GPU = Hardware("Tesla T4", 14.6, has_bf16=False)
 NEW_GPU = Hardware("A100", 79.3, has_bf16=True)
@@ -104,6 +108,27 @@ def test_plan_counts_what_a_run_then_trains(
     assert lines["steps"][1] == str(counts["steps"]) == "4"
     assert lines["tokens seen"][2] == f"{counts['tokens_seen']:,}"
     assert f"{counts['trainable_weights']:,} of them trained" in text
+
+
+def test_plan_counts_with_the_template_and_rules_that_the_run_takes(
+    tiny_tokenizer_dir: Path, write_talks: Callable[..., Path], tmp_path: Path
+) -> None:
+    talks = write_talks("think.jsonl", ("头痛", "<think>先问多久</think>\n多久了？"))
+    bare = tmp_path / "bare"
+    tokenizer = load_tokenizer(Input(tiny_tokenizer_dir))
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(str(bare))
+    (bare / "chat_template.jinja").unlink(missing_ok=True)
+    keys = {"train": [str(talks)], "model": str(tiny_tokenizer_dir), "template": "qwen3"}
+    counted: list[int] = []
+    for reasoning in ("learn", "mask"):
+        config = sft_config(**keys, thinking={"reasoning": reasoning})
+        dressed = dress(load_tokenizer(Input(tiny_tokenizer_dir)), template="qwen3", thinking=config.thinking)
+        columns = train_columns(config, dressed)
+        data = count_data(config, PlanConfig(), load_tokenizer(Input(bare)))
+        assert (data.tokens, data.trained_tokens) == (columns.num_tokens, columns.num_trained_tokens)
+        counted.append(columns.num_trained_tokens)
+    assert counted[0] > counted[1]
 
 
 def test_shape_alone_gives_a_plan(capsys: pytest.CaptureFixture[str]) -> None:

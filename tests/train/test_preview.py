@@ -121,6 +121,32 @@ def test_the_page_stands_alone_and_escapes(
     assert 'class="l c"' in text
 
 
+def test_weights_stand_before_what_they_weigh(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
+    texts = ["头痛", "多久了？", "三天", "去医院。", "谢谢", "不客气。"]
+    turns = tuple(
+        Message.model_validate({"role": ("user", "assistant")[at % 2], "content": text})
+        for at, text in enumerate(texts)
+    )
+    talks = tmp_path / "weights.jsonl"
+    weights = [(1, 0, 1, 2, 1, 0.5), (1, 0, 1, 0, 1, 0), (1, 1, 1, 0, 1, 1)]
+    records = [Dialogue(id=str(own), messages=turns, weights=own) for own in weights]
+    write_jsonl(talks, records)
+    rows = make_preview(sft_config(talks, tiny_tokenizer_dir), number=9).rows
+    assert len(rows) == 3 and list(rows[0].learnt_by_weight) == ["0.5", "2"]
+    assert sum(rows[0].learnt_by_weight.values()) == rows[0].num_learnt
+    assert (rows[1].num_learnt, rows[1].warnings) == (0, ["nothing is learnt: every label is masked"])
+    assert rows[2].learnt_by_weight == {}
+    page = tmp_path / "page.html"
+    words = [f"train=[{talks}]", f"model={tiny_tokenizer_dir}", f"html={page}"]
+    plain = "\n".join(preview_lines(None, words, number=9, has_colours=False))
+    assert "↵\n多久了？<|im_end|>↵" in plain and "×2⟦去医院。<|im_end|>⟧" in plain
+    assert "×0.5⟦不客气。<|im_end|>⟧" in plain and re.search(r"learnt \(\d+%\), \d ×0\.5, \d ×2  ids ", plain)
+    coloured = ANSI.sub("", "\n".join(preview_lines(None, words, number=9, has_colours=True)))
+    assert "×2去医院。" in coloured and "⟦" not in coloured
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<b class="w">×2</b>') == 2 and text.count('<b class="w">×0.5</b>') == 1
+
+
 def test_a_row_that_breaks_parity_is_named(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
     call = Message(role="tool_call", content='{"name": "bp"}')
     talk = Dialogue(id="x", messages=(Message(role="user", content="查"), call))

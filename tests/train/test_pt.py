@@ -11,6 +11,8 @@ from medtune.config import Input
 from medtune.engines.loading import load_model, load_tokenizer
 from medtune.train.config import PtConfig
 
+pytestmark = pytest.mark.slow
+
 
 def configure(out: Path, documents: Path, model: object, shape: dict[str, Any], **values: Any) -> PtConfig:
     base = {"out": out, "documents": [str(documents)], "model": model, **shape}

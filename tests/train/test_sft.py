@@ -42,6 +42,7 @@ def test_too_many_long_dialogues_stop_the_command(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_long_dialogues_within_bounds_are_left_out_and_counted(configure: Callable[..., SftConfig]) -> None:
     config = configure(max_dropped=0.25)
     counts = run_command("sft", config).counts
@@ -50,6 +51,7 @@ def test_long_dialogues_within_bounds_are_left_out_and_counted(configure: Callab
     assert json.loads(left_out)["reason"] == "too long" and json.loads(left_out)["line"] >= 1
 
 
+@pytest.mark.slow
 def test_long_dialogues_of_the_valid_file_are_bounded_and_counted_too(
     configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
 ) -> None:
@@ -61,11 +63,13 @@ def test_long_dialogues_of_the_valid_file_are_bounded_and_counted_too(
     assert (counts["too_long"], counts["valid_records"], counts["valid_too_long"]) == (0, 4, 1)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_valid_file_says_nothing_of_one(configure: Callable[..., SftConfig]) -> None:
     counts = run_command("sft", configure(max_dropped=0.25)).counts
     assert not [key for key in counts if key.startswith(("valid", "eval"))]
 
 
+@pytest.mark.slow
 def test_an_adapter_can_be_trained_by_several_files(
     configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
 ) -> None:
@@ -76,6 +80,7 @@ def test_an_adapter_can_be_trained_by_several_files(
 # ---- length, packing, replay ----
 
 
+@pytest.mark.slow
 def test_the_ledger_stands_in_the_results(configure: Callable[..., SftConfig]) -> None:
     config = configure(max_dropped=0.25)
     run_command("sft", config)
@@ -86,6 +91,7 @@ def test_the_ledger_stands_in_the_results(configure: Callable[..., SftConfig]) -
     assert ledger["tokens"] + ledger["repeated_tokens"] == in_rows + ledger["cut_tokens"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truncation", ["left", "right", "split"])
 def test_what_was_cut_is_listed_beside_what_was_left_out(
     configure: Callable[..., SftConfig], tmp_path: Path, truncation: str
@@ -106,6 +112,7 @@ def test_what_was_cut_is_listed_beside_what_was_left_out(
     assert listed["num_kept"] == counts["ledger"]["trained_tokens"] + counts["ledger"]["prompt_tokens"]
 
 
+@pytest.mark.slow
 def test_packed_rows_are_trained_on_and_measured_like_single_ones(
     configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
 ) -> None:
@@ -128,6 +135,7 @@ def test_packed_rows_are_trained_on_and_measured_like_single_ones(
     assert packed["tokens_seen"] == alone["tokens_seen"]
 
 
+@pytest.mark.slow
 def test_general_dialogues_are_mixed_in_and_counted(
     configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
 ) -> None:
@@ -136,3 +144,11 @@ def test_general_dialogues_are_mixed_in_and_counted(
     counts = run_command("sft", configure(train=[good], replay={"path": general, "ratio": 1})).counts
     assert (counts["records"], counts["rows"]) == (6, 6)
     assert counts["ledger"]["dropped"] == {"not drawn for replay": 2}
+
+
+def test_a_valid_file_without_rows_is_told_to_be_the_valid_one(
+    configure: Callable[..., SftConfig], write_talks: Callable[..., Path]
+) -> None:
+    good, empty = write_talks("good.jsonl", *SHORT), write_talks("empty.jsonl")
+    with pytest.raises(UserError, match=r"valid: .*empty\.jsonl: nothing to train on"):
+        run_command("sft", configure(train=[str(good)], valid=str(empty)))

@@ -5,10 +5,12 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ ROOT = Path(medtune.__file__).parents[1]
 METHODS: dict[str, dict[str, Any]] = {"full": {"type": "full"}, "lora": {"type": "lora", "rank": 4}}
 
 Configure = Callable[..., SftConfig]
+Fork = Callable[[str], BaseProcess]
 
 
 @pytest.fixture
@@ -71,6 +74,7 @@ def logits_of(model: Any) -> torch.Tensor:
 # ---- every cell: stage x method x family ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stage", ["pt", "sft"])
 def test_a_stage_changes_what_its_method_may_and_reloads_equal(
@@ -121,6 +125,7 @@ def equal(base: torch.nn.Module, name: str, weight: torch.Tensor) -> bool:
 # ---- what a run leaves ----
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_machine(
     configure: Configure, tmp_path: Path, tiny_model_dir: Path
 ) -> None:
@@ -146,6 +151,7 @@ def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_
     assert settings["base_model_name_or_path"] == tiny_model_dir.name
 
 
+@pytest.mark.slow
 def test_results_count_and_hold_no_timings(configure: Configure, tmp_path: Path) -> None:
     manifest = run_command("sft", configure(tmp_path / "out", logging_steps=10))
     results = json.loads((tmp_path / "out" / "train_results.json").read_bytes())
@@ -156,6 +162,7 @@ def test_results_count_and_hold_no_timings(configure: Configure, tmp_path: Path)
     assert results["epochs"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_loss_table_has_a_row_for_each_logged_step(configure: Configure, tmp_path: Path) -> None:
     run_command("sft", configure(tmp_path / "out"))
     rows = read_losses(tmp_path / "out")
@@ -176,6 +183,7 @@ def test_losses_are_drawn_the_same_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_bytes(configure: Configure, tmp_path: Path, method: str) -> None:
     settings = {"method": METHODS[method] | ({"dropout": 0.1} if method == "lora" else {})}
@@ -186,6 +194,7 @@ def test_the_same_seed_gives_the_same_bytes(configure: Configure, tmp_path: Path
     assert other.files[weights] != one.files[weights]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_what_is_learnt(configure: Configure, tmp_path: Path) -> None:
     run_command("sft", configure(tmp_path / "out", method={"type": "full"}, max_steps=12, learning_rate=5e-3))
     rows = read_losses(tmp_path / "out")
@@ -249,6 +258,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, config: SftConfig) -> tuple[int,
     return seen[0], manifest.files
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_bytes(
     broken_off: tuple[SftConfig, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +268,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     assert first_step(monkeypatch, config) == (4, unbroken)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_from_the_checkpoint_before_one_that_is_not_whole(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +348,7 @@ def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
 # ---- guards ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logging_steps", [1, 100])
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
     configure: Configure, tmp_path: Path, logging_steps: int
@@ -367,7 +379,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"nonesuch": 1}, r"trainer: .*nonesuch"),
+        ({"nonesuch": 1}, r"trainer\.nonesuch: TRL's SFTConfig has no such key; leave it out"),
+        ({"adam_beta": 1}, r"trainer\.adam_beta: .* did you mean adam_beta\d\?"),
         ({"learning_rate": 1}, r"trainer\.learning_rate: has a key of its own"),
         ({"output_dir": "elsewhere"}, r"trainer\.output_dir: has a key of its own"),
         ({"packing": True}, r"trainer\.packing: would not act"),
@@ -383,6 +396,17 @@ def test_a_trainer_key_that_is_unknown_taken_or_without_effect_is_refused(
         trl_arguments(configure(tmp_path / "out", trainer=extra), has_valid=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nonesuch", "knows no tracker nonesuch; known: .*wandb"), ("neptune", "pip install neptune")],
+)
+def test_a_tracker_that_is_unknown_or_not_installed_is_refused(
+    configure: Configure, tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=rf"report_to: .*{message}"):
+        trl_arguments(configure(tmp_path / "out", report_to=[name]), has_valid=False)
+
+
 def test_other_trainer_keys_reach_the_trainer(configure: Configure, tmp_path: Path) -> None:
     extra = {"adam_beta2": 0.5, "optim": "sgd"}
     arguments = trl_arguments(configure(tmp_path / "out", trainer=extra), has_valid=False)
@@ -390,6 +414,7 @@ def test_other_trainer_keys_reach_the_trainer(configure: Configure, tmp_path: Pa
     assert arguments.learning_rate == 1e-3
 
 
+@pytest.mark.slow
 def test_another_loss_type_acts_on_a_cpu_too(configure: Configure, tmp_path: Path) -> None:
     plain = run_command("sft", configure(tmp_path / "plain"))
     other = run_command("sft", configure(tmp_path / "dft", trainer={"loss_type": "dft"}))
@@ -446,7 +471,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_told_before_the_save(tmp_path: 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="this system limits no files")
 def test_a_save_that_fails_leaves_no_part_and_the_checkpoint_before(
-    configure: Configure, tmp_path: Path
+    configure: Configure, fork: Fork, tmp_path: Path
 ) -> None:
     config = configure(tmp_path / "out", method={"type": "full"}, max_steps=4, save_steps=1)
     limit = (
@@ -454,10 +479,11 @@ def test_a_save_that_fails_leaves_no_part_and_the_checkpoint_before(
         "def fill(folder, saved):\n"
         "    save(folder, saved)\n"
         "    if folder.name == 'checkpoint-2': resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "checkpoints.save_state = fill"
+        "checkpoints.save_state = fill\n"
     )
-    process = start(config, limit)
-    assert process.wait(timeout=300) == 1
+    process = fork(limit + code_of(config))
+    process.join(600)
+    assert process.exitcode == 1
     assert latest_checkpoint(config.out / CHECKPOINTS) == config.out / CHECKPOINTS / "checkpoint-2"
     assert not (config.out / CHECKPOINTS / "checkpoint-3").exists()
 
@@ -479,6 +505,7 @@ def test_rows_have_one_digest_however_they_are_stored(tmp_path: Path) -> None:
     assert digest not in [checkpoints.digest_of_columns(Dataset.from_list(other)) for other in others]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_version_or_other_data_is_refused_unless_allowed(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,13 +588,41 @@ def torchrun(config: SftConfig, folder: Path) -> subprocess.CompletedProcess[str
     file.write_text(json.dumps(config.model_dump(mode="json"), ensure_ascii=False), encoding="utf-8")
     command = [*TORCHRUN, "-m", "medtune", "sft", str(file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+
+
+def two_ranks(fork: Fork, folder: Path) -> list[str]:
+    """What two processes print that are numbered as torchrun numbers them, and run its command again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }
+    screens = [folder / f"screen-{rank}" for rank in range(2)]
+    processes = [
+        fork(
+            "import os, sys\n"
+            f"os.environ.update({ {**places, 'RANK': str(rank), 'LOCAL_RANK': str(rank)}!r})\n"
+            f"sys.stdout = open({str(screen)!r}, 'w', encoding='utf-8')\n"
+            "from medtune.cli import main\n"
+            f"main(['sft', {str(folder / 'config.yaml')!r}])"
+        )
+        for rank, screen in enumerate(screens)
+    ]
+    for process in processes:
+        process.join(600)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [screen.read_text(encoding="utf-8") for screen in screens]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun wants libuv there")
 def test_two_processes_learn_as_one_with_the_same_rows_a_step_and_make_one_directory(
-    configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
+    configure: Configure, write_talks: Callable[..., Path], fork: Fork, tmp_path: Path
 ) -> None:
     turns = [(f"第{n}问：头痛" + "怎么办" * n, "多喝水，" * n + "多休息。") for n in range(1, 9)]
     train, valid = str(write_talks("train.jsonl", *turns)), str(write_talks("valid.jsonl", *turns[2:6]))
@@ -577,8 +632,7 @@ def test_two_processes_learn_as_one_with_the_same_rows_a_step_and_make_one_direc
     done = torchrun(config, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("made in") == 1
-    again = torchrun(config, tmp_path)
-    assert again.returncode == 0 and again.stdout.count("already made") == 1
+    assert [screen.count("already made") for screen in two_ranks(fork, tmp_path)] == [1, 0]
     one = run_command("sft", configure(tmp_path / "one", **common, per_device_train_batch_size=4))
     two = read_manifest(config.out)
     assert two is not None and set(two.files) == set(one.files)
@@ -602,6 +656,7 @@ def test_every_valid_row_is_measured_once_however_many_share_them() -> None:
 # ---- the best checkpoint ----
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_the_lowest_valid_loss_is_what_is_saved(
     configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -631,6 +686,7 @@ def test_the_checkpoint_of_the_lowest_valid_loss_is_what_is_saved(
     assert (manifest.counts["valid_records"], manifest.counts["valid_too_long"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_new_best_loss_stops_early_and_keeps_the_best(
     configure: Configure, write_talks: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -657,6 +713,7 @@ def test_patience_without_a_file_to_watch_is_refused(configure: Configure, tmp_p
         configure(tmp_path / "out", early_stopping_patience=2)
 
 
+@pytest.mark.slow
 def test_the_card_tells_data_settings_and_losses_and_nothing_of_the_machine(
     configure: Configure, tmp_path: Path, talks: Path, tiny_model_dir: Path
 ) -> None:
@@ -676,6 +733,7 @@ def test_the_card_names_the_licences_of_what_the_data_came_from(tmp_path: Path, 
     assert set(find_licences(tmp_path / "pool", set())) == {"CC-BY-4.0"}
 
 
+@pytest.mark.slow
 def test_the_valid_loss_is_measured_even_when_save_steps_was_not_reached(
     configure: Configure, tmp_path: Path, talks: Path
 ) -> None:
@@ -686,43 +744,43 @@ def test_the_valid_loss_is_measured_even_when_save_steps_was_not_reached(
 # ---- in processes of their own ----
 
 
-def start(config: SftConfig, first: str = "", **variables: str) -> subprocess.Popen[bytes]:
-    lines = [
-        first,
-        "from medtune.commands import run_command",
-        "from medtune.train.config import SftConfig",
-        f"run_command('sft', SftConfig.model_validate_json({config.model_dump_json()!r}))",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.Popen(
-        [sys.executable, "-c", "\n".join(lines)], env=environment, stderr=subprocess.DEVNULL
+def code_of(config: SftConfig) -> str:
+    """A program that trains."""
+    return (
+        "from medtune.commands import run_command\n"
+        "from medtune.train.config import SftConfig\n"
+        f"run_command('sft', SftConfig.model_validate_json({config.model_dump_json()!r}))"
     )
 
 
 @pytest.mark.slow
 def test_the_hash_seed_of_the_process_changes_no_byte(configure: Configure, tmp_path: Path) -> None:
-    configs = {seed: configure(tmp_path / seed) for seed in ("1", "2")}
-    runs = [start(config, PYTHONHASHSEED=seed) for seed, config in configs.items()]
-    assert [process.wait(timeout=300) for process in runs] == [0, 0]
-    assert product_files(tmp_path / "1") == product_files(tmp_path / "2")
+    one, other = configure(tmp_path / "one"), configure(tmp_path / "other")
+    here = run_command("sft", one).files
+    assert os.environ.get("PYTHONHASHSEED", "random") != "1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code_of(other)], env=environment, check=True)
+    assert product_files(tmp_path / "other") == here
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
-def test_a_killed_run_ends_with_the_same_bytes(configure: Configure, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_same_bytes(configure: Configure, fork: Fork, tmp_path: Path) -> None:
     settings = {"max_steps": 60, "save_steps": 5, "logging_steps": 3}
     config = configure(tmp_path / "killed", **settings)
-    process = start(config)
+    process = fork(code_of(config))
     whole = config.out / CHECKPOINTS / "checkpoint-10" / COMPLETE
     deadline = time.monotonic() + 300
-    while not whole.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not whole.exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
-    process.wait()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert (config.out / CHECKPOINTS).is_dir()
     assert not (config.out / "manifest.json").exists()
-    again = start(config)
-    assert again.wait(timeout=600) == 0
+    again = fork(code_of(config))
+    again.join(600)
+    assert again.exitcode == 0
     unbroken = run_command("sft", configure(tmp_path / "unbroken", **settings))
     assert product_files(config.out) == unbroken.files
 
