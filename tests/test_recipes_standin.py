@@ -15,11 +15,11 @@ from medtune.engines.hf import HfInProcess
 from medtune.recipe import Recipe, find_recipe, read_recipe
 from medtune.runner import run_recipe
 from medtune.train.config import PtConfig, SftConfig, TrainingConfig
+from medtune.train.fit import fit
 from medtune.train.method_config import Freeze, Full
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
 from medtune.train.sft import train_columns
-from medtune.train.trainer import fit
 
 pytestmark = [
     pytest.mark.slow,

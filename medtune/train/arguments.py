@@ -113,7 +113,9 @@ def parallel_arguments(config: TrainingConfig) -> dict[str, Any]:
         )
     match parallel.type:
         case "ddp":
-            return {}
+            # Every weight that is trained is used in every step: DDP need not look for others.
+            name = "ddp_find_unused_parameters"
+            return {} if name in config.trainer else {name: False}
         case "fsdp2":
             _want_gpus(config, parallel)
             return {"fsdp": True, "fsdp_config": fsdp_settings(parallel)}

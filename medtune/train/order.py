@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch.utils.data import RandomSampler, Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from medtune.train.processes import world_size
 
 
-class EpochSampler(LengthGroupedSampler):
-    """Rows of similar length together, in an order that seed and epoch alone decide, also when resumed."""
+class EpochSampler(Sampler[int]):
+    """Rows in an order that seed and epoch alone decide, also when resumed; of similar length together
+    where the sampler that it stands for does so.
+    """
 
-    def __init__(self, sampler: LengthGroupedSampler, seed: int) -> None:
-        # Of all processes together: the same rows make a step however many share it.
-        super().__init__(sampler.batch_size * world_size(), lengths=sampler.lengths)
+    def __init__(self, sampler: LengthGroupedSampler | RandomSampler, seed: int) -> None:
+        self.sampler = sampler
         self.seed = seed
         self.epoch = 0
 
@@ -21,9 +23,16 @@ class EpochSampler(LengthGroupedSampler):
         """The next order is that of this epoch."""
         self.epoch = epoch
 
+    def __len__(self) -> int:
+        return len(self.sampler)
+
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+        if isinstance(self.sampler, RandomSampler):
+            return iter(torch.randperm(len(self), generator=generator).tolist())
+        # Of all processes together: the same rows make a step however many share it.
+        size = self.sampler.batch_size * world_size()
+        return iter(get_length_grouped_indices(self.sampler.lengths, size, generator=generator))
 
 
 def share_of_rows(lengths: Sequence[int], size: int, *, rank: int, processes: int) -> Iterator[list[int]]:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import torch.distributed as dist
-from datasets import load_from_disk
+from datasets import disable_progress_bars, enable_progress_bars, load_from_disk
 from torch.distributed import DistStoreError, Store  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
 
@@ -98,7 +98,9 @@ def columns_once(out: Path, name: str, make_columns: Callable[[], Columns]) -> C
         columns = make_columns()
         if folder.exists():
             shutil.rmtree(folder)
+        disable_progress_bars()  # a line of its own for what takes no time
         columns.dataset.save_to_disk(str(folder))
+        enable_progress_bars()
         (folder / "rest.pickle").write_bytes(
             pickle.dumps(columns._replace(dataset=columns.dataset.select([])))
         )

@@ -9,13 +9,13 @@ from medtune.engines.ending import ends_of, is_untrained, set_ends
 from medtune.engines.render import end_id
 from medtune.errors import Advice, UserError
 from medtune.train.config import PtConfig, SftConfig
+from medtune.train.fit import fit
 from medtune.train.ledger import Columns
 from medtune.train.method_config import Freeze, Full, LowRank
 from medtune.train.methods import prepare_model
 from medtune.train.model import Loaded
 from medtune.train.packing import check_isolation
 from medtune.train.processes import columns_once, is_first
-from medtune.train.trainer import fit
 
 
 class Rows(NamedTuple):

@@ -1,42 +1,29 @@
-"""One training run on TRL: steps that can be resumed to the byte, guards, and what a run leaves."""
+"""TRL's trainer with steps that can be resumed to the byte, and guards about them."""
 
 import math
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    set_seed,
-)
+from torch.utils.data import RandomSampler
+from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler, nested_gather
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from medtune.artifact import CHECKPOINTS, LOGS, Counts, write_json
 from medtune.engines.loading import virtual_tokens
 from medtune.errors import Interrupted, UserError
 from medtune.train import checkpoints, guards
-from medtune.train.adapters import keep_width, load_encoder, save_encoder
-from medtune.train.arguments import trl_arguments
-from medtune.train.card import write_card
+from medtune.train.adapters import load_encoder, save_encoder
 from medtune.train.checkpoints import Saved
 from medtune.train.config import TrainingConfig
-from medtune.train.ledger import WEIGHTS, Columns
-from medtune.train.losses import PLAIN_HEADS, answer_loss, step_weight, weighted_loss, write_losses
+from medtune.train.ledger import WEIGHTS
+from medtune.train.losses import PLAIN_HEADS, answer_loss, step_weight, weighted_loss
 from medtune.train.measure import mean_loss
 from medtune.train.order import EpochSampler
-from medtune.train.packing import collator_for
-from medtune.train.processes import is_first
-from medtune.train.product import base_name, logs_of, results_of, save_trained
 
 
 class SafeTrainer(SFTTrainer):
@@ -142,6 +129,9 @@ class SafeTrainer(SFTTrainer):
         if guards.is_over(self.state, patience=self.run.early_stopping_patience):
             self.control.should_training_stop = True  # killed after its last save, a run has no step left
             return
+        if self.order:
+            # Where several processes resume within an epoch it is wrapped so deep that nobody else tells it.
+            self.order.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
     def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
@@ -190,7 +180,10 @@ class SafeTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(train_dataset)
-        return EpochSampler(sampler, self.args.seed) if isinstance(sampler, LengthGroupedSampler) else sampler
+        if not isinstance(sampler, LengthGroupedSampler | RandomSampler):
+            return sampler
+        self.order = EpochSampler(sampler, self.args.seed)
+        return self.order
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         room = Path(self.args.output_dir or "")
@@ -232,63 +225,3 @@ class SafeTrainer(SFTTrainer):
         assert self.model is not None
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         return sum(weight.numel() * (weight.element_size() + 8) for weight in weights)
-
-
-class Trained(NamedTuple):
-    """What a run gives."""
-
-    model: PreTrainedModel | PeftModel
-    counts: Counts
-
-
-def fit(
-    config: TrainingConfig,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Columns,
-    valid: Columns | None,
-) -> Trained:
-    """The trained model, saved in `config.out` with its tokenizer, loss table, plot and card.
-
-    Training resumes from the newest whole checkpoint. Of several processes the first alone saves.
-    """
-    set_seed(config.seed)
-    watch = guards.Watch(config.out.name, is_shown=is_first())
-    with guards.StopRequest() as stop:
-        with keep_width(model):
-            trainer = SafeTrainer(
-                model=model,
-                args=trl_arguments(config, has_valid=valid is not None),
-                train_dataset=train.dataset,
-                eval_dataset=valid.dataset if valid else None,
-                data_collator=collator_for(model, tokenizer, train.dataset),
-                processing_class=tokenizer,
-                callbacks=[watch],
-            )
-        for callback in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(callback)
-        trainer.prepare(config, watch=watch, stop=stop)
-        trainer.resume(_find_checkpoint(trainer, config.out / CHECKPOINTS))
-    weights: Any = trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_sharded(config) else None
-    results = results_of(trainer.state, model, train=train, valid=valid)
-    if is_first():
-        save_trained(config, model, tokenizer, weights=weights)
-        write_json(config.out / "train_results.json", results)
-        write_losses(config.out, logs_of(trainer.state))
-        write_card(config, results, base=base_name(config))
-        write_json(config.out / LOGS / "speed.json", {"tokens_per_second": round(watch.tokens_per_second)})
-    return Trained(model, results)
-
-
-def _is_sharded(config: TrainingConfig) -> bool:
-    return config.parallel is not None and config.parallel.type in ("fsdp2", "zero3")
-
-
-def _find_checkpoint(trainer: SafeTrainer, folder: Path) -> Path | None:
-    """The checkpoint to resume from, found and told to the others by the first process."""
-    found = checkpoints.latest_checkpoint(folder) if is_first() else None
-    if trainer.args.world_size == 1:
-        return found
-    told: list[Path | None] = [found]
-    torch.distributed.broadcast_object_list(told)
-    return told[0]

@@ -33,7 +33,7 @@ import json, os, signal
 from pathlib import Path
 from medtune.commands import run_command
 from medtune.errors import Interrupted
-from medtune.train import checkpoints, guards, trainer
+from medtune.train import checkpoints, fit, guards, trainer
 from medtune.train.config import SftConfig
 
 config = SftConfig.model_validate_json({config!r})
@@ -74,7 +74,7 @@ def seal(folder, seal=checkpoints.seal):
         die()
     seal(folder)
 
-guards.Watch, trainer.SafeTrainer, checkpoints.seal = Doomed, Noting, seal
+guards.Watch, fit.SafeTrainer, checkpoints.seal = Doomed, Noting, seal
 try:
     run_command("sft", config)
 except Interrupted as stop:

@@ -25,10 +25,10 @@ from medtune.errors import UserError
 from medtune.records import Dialogue, Document, Message
 from medtune.train.columns import dialogue_columns, document_columns
 from medtune.train.config import PtConfig, SftConfig
+from medtune.train.fit import fit
 from medtune.train.ledger import Columns
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
-from medtune.train.trainer import fit
 
 pytestmark = [
     pytest.mark.slow,

@@ -35,11 +35,11 @@ from medtune.train.card import find_licences
 from medtune.train.checkpoints import COMPLETE, latest_checkpoint
 from medtune.train.columns import dialogue_columns, document_columns
 from medtune.train.config import Parallel, PtConfig, SftConfig
+from medtune.train.fit import fit
 from medtune.train.losses import PLAIN_HEADS, answer_loss, write_losses
 from medtune.train.methods import prepare_model
 from medtune.train.model import open_model
 from medtune.train.order import EpochSampler, share_of_rows
-from medtune.train.trainer import fit
 
 # Raised inside PEFT, where no caller can avoid it.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -136,6 +136,7 @@ def test_a_run_leaves_its_model_tokenizer_results_and_losses_and_nothing_of_the_
         "adapter_model.safetensors",
         "chat_template.jinja",
         "dropped.jsonl",
+        "generation_config.json",
         "loss.csv",
         "loss.png",
         "tokenizer.json",
