@@ -81,9 +81,17 @@ def load_tokenizer(source: Input) -> PreTrainedTokenizerBase:
 
 
 def load_model(
-    source: Input, dtype: str, *, quantize: Quantize = "none", device: torch.device | str = "cpu"
+    source: Input,
+    dtype: str,
+    *,
+    quantize: Quantize = "none",
+    device: torch.device | str = "cpu",
+    attention: str | None = None,
 ) -> PreTrainedModel:
-    """The weights of a model directory or hub id in evaluation mode on the CPU, quantised on `device`."""
+    """The weights of a model directory or hub id in evaluation mode on the CPU, quantised on `device`.
+
+    `attention` is transformers' name of how attention is computed; None leaves the choice to it.
+    """
     name, revision = locate(source, *WEIGHTS)
     locate(source, "config.json")
     disable_progress_bar()
@@ -97,7 +105,10 @@ def load_model(
             output_loading_info=True,
             quantization_config=None if quantize == "none" else quantizer(quantize, dtype),
             device_map=None if quantize == "none" else {"": str(device)},
+            attn_implementation=attention,
         )
+    except ImportError as error:  # what computes attention so is not installed
+        raise UserError(f"model.attention {attention}: {' '.join(str(error).split())}; use sdpa") from None
     except UNLOADABLE as error:
         raise UserError(f"{source}: cannot be loaded: {' '.join(str(error).split())}") from None
     if report["missing_keys"]:

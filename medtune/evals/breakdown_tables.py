@@ -35,7 +35,6 @@ def tabulate_tags(way: Way, marked: Sequence[Marked]) -> list[Table]:
             rows=tuple(rows),
             notes=(phrase("note_tags"),),
             chart="intervals",
-            reference=rate(marked).value,
             section=name_way(way),
             is_detail=True,
         )

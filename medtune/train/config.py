@@ -19,6 +19,9 @@ class PretrainedModel(Config):
     """Model directory, or hub id with its revision."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights."""
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    """How attention is computed; `auto` is the fastest that transformers finds here without another package.
+    `flash_attention_2` wants a GPU and its own package, and takes batches without padding."""
 
 
 class NewModel(Config):

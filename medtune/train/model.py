@@ -39,7 +39,13 @@ def open_model(
     match config:
         case PretrainedModel():
             quantize = quantization_for(method or Full())
-            model = load_model(config.path, config.dtype, quantize=quantize, device=own_device(device))
+            model = load_model(
+                config.path,
+                config.dtype,
+                quantize=quantize,
+                device=own_device(device),
+                attention=None if config.attention == "auto" else config.attention,
+            )
             return Loaded(model, load_tokenizer(config.path))
         case NewModel():
             tokenizer = load_tokenizer(config.tokenizer)

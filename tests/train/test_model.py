@@ -1,5 +1,6 @@
 """New models of each family, and models that exist."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,16 @@ def test_an_adapter_over_a_new_model_that_nobody_saves_is_refused(
     assert PtConfig.model_validate(values).method.type == "full"
     with pytest.raises(ValidationError, match="no saved base for an adapter"):
         PtConfig.model_validate({**values, "method": {"type": "lora"}})
+
+
+def test_attention_is_computed_as_told(tiny_model_dir: Path) -> None:
+    for told, used in (("eager", "eager"), ("sdpa", "sdpa"), ("auto", "sdpa")):
+        source = PretrainedModel.model_validate({"path": str(tiny_model_dir), "attention": told})
+        assert open_model(source, seed=1).model.config._attn_implementation == used
+
+
+@pytest.mark.skipif(find_spec("flash_attn") is not None, reason="flash_attn is installed here")
+def test_attention_that_is_not_installed_is_refused(tiny_model_dir: Path) -> None:
+    source = PretrainedModel(path=Input(tiny_model_dir), attention="flash_attention_2")
+    with pytest.raises(UserError, match=r"model\.attention flash_attention_2: .*; use sdpa"):
+        open_model(source, seed=1)
