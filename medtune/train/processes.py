@@ -14,7 +14,11 @@ from pathlib import Path
 
 import torch.distributed as dist
 from datasets import disable_progress_bars, enable_progress_bars, load_from_disk
-from torch.distributed import DistStoreError, Store  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed import (  # pyright: ignore[reportPrivateImportUsage]
+    DistNetworkError,
+    DistStoreError,
+    Store,
+)
 from torch.distributed.rendezvous import rendezvous
 
 from medtune.artifact import CHECKPOINTS, Manifest, Run, claim, make
@@ -84,8 +88,10 @@ def _follow(store: Store, config: CommandConfig, run: Run) -> None:
     except UserError as error:
         try:  # the first has most likely met the same, and tells it
             store.wait(["medtune/end"], timedelta(seconds=20))
-        except DistStoreError:
+        except DistStoreError:  # in all this time it has not
             raise error from None
+        except DistNetworkError:  # it has ended, and the store with it
+            pass
         sys.exit(error.exit_code)
 
 
