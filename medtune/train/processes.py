@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch.distributed as dist
 from datasets import disable_progress_bars, enable_progress_bars, load_from_disk
-from torch.distributed import (  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed import (
     DistNetworkError,
     DistStoreError,
-    Store,
+    Store,  # pyright: ignore[reportPrivateImportUsage]
 )
 from torch.distributed.rendezvous import rendezvous
 
