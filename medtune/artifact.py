@@ -108,21 +108,22 @@ def claim(command: str, version: int, config: CommandConfig) -> Claim:
     Paths do not enter the key (digests stand for inputs), nor does the section `runtime`.
     """
     inputs = {field: digest_of(source) for field, source in find_inputs(config)}
-    settings = _without_paths(config.model_dump(mode="python", exclude={"out", "runtime"}))
+    settings = without_paths(config.model_dump(mode="python", exclude={"out", "runtime"}))
     content = orjson.dumps(
         [command, version, settings, inputs], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
     )
     return Claim(command, version, config, inputs, hashlib.sha256(content).hexdigest())
 
 
-def _without_paths(value: object) -> object:
+def without_paths(value: object) -> object:
+    """Settings without what only says where something lies."""
     match value:
         case Input() | Path():
             return None
         case Mapping():
-            return {str(key): _without_paths(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            return {str(key): without_paths(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case list() | tuple():
-            return [_without_paths(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            return [without_paths(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
             return value
 
@@ -248,15 +249,16 @@ def _place(source: Input, out: Path, digest: str) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Nothing; the file is either as before or whole, also after a power cut."""
-    _write(path, (content,))
+    write_lines(path, (content,))
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> int:
+def write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """The number of lines written, each with its own line end; the file appears when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, count = path.with_name(f".{path.name}.part"), 0
     with partial.open("wb") as file:
-        for count, part in enumerate(parts, 1):  # noqa: B007  # the last count is the result
-            file.write(part)
+        for count, line in enumerate(lines, 1):  # noqa: B007  # the last count is the result
+            file.write(line)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -276,12 +278,8 @@ def write_json(path: Path, value: object) -> None:
 def write_jsonl(path: Path, rows: Iterable[BaseModel | Mapping[str, Any]]) -> int:
     """The number of rows written, one JSON object a line; the file appears when it is whole."""
     contents = (row.model_dump() if isinstance(row, BaseModel) else row for row in rows)
-    return _write(path, (orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE) for content in contents))
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    """The number of lines written, each with its own line end; the file appears when it is whole."""
-    return _write(path, lines)
+    lines = (orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE) for content in contents)
+    return write_lines(path, lines)
 
 
 def read_jsonl(path: Path, kind: type[T] | TypeAdapter[T]) -> Iterator[T]:

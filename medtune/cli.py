@@ -47,15 +47,7 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
-FLAGS_OF = {
-    "run": "check",
-    "lineage": "verify",
-    "catalog": "",
-    "inspect": "",
-    "plan": "",
-    "preview": "",
-    "power": "",
-}
+FLAGS_OF = {**dict.fromkeys(OTHER_COMMANDS, ""), "run": "check", "lineage": "verify"}
 """The flag that a command knows besides help; the others know `replace`."""
 
 

@@ -26,14 +26,15 @@ def set_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None
     """
     ends = ends_of(tokenizer)
     generation, text = model.generation_config, model.config.get_text_config()
-    generation.eos_token_id = list(dict.fromkeys([*ends, *_listed(generation.eos_token_id)]))
+    generation.eos_token_id = list(dict.fromkeys([*ends, *list_ids(generation.eos_token_id)]))
     generation.pad_token_id = tokenizer.pad_token_id
     generation._from_model_config = False  # pyright: ignore[reportPrivateUsage]  # else it may be made anew
-    if ends[0] not in _listed(text.eos_token_id):
+    if ends[0] not in list_ids(text.eos_token_id):
         text.eos_token_id = ends[0]
 
 
-def _listed(ids: int | list[int] | None) -> list[int]:
+def list_ids(ids: int | list[int] | None) -> list[int]:
+    """A setting that holds one token, several or none, as a list."""
     return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
 

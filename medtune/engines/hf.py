@@ -9,6 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from medtune.engines.base import Choices, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.dress import dress
+from medtune.engines.ending import list_ids
 from medtune.engines.loading import (
     check_base,
     lay_adapter,
@@ -53,8 +54,7 @@ class HfInProcess:
         model = load_model(config.model, config.dtype, quantize=quantize, device=self.device)
         # The model's own end tokens stop it too (GLM-4 ends with <|user|>). Its other settings, such as a
         # repetition penalty, would act on answers unasked: only `sampling` speaks.
-        ends = model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        ends = list_ids(model.generation_config.eos_token_id)
         model.generation_config = GenerationConfig()
         whole = lay_adapter(model, config.adapter) if config.adapter else model
         if quantize == "none":  # a quantised one is there already

@@ -101,7 +101,7 @@ def render_dialogue(
         own += [weight if position < answer_length else 0.0 for position in range(len(answer_ids))]
         before: list[float] = []
         if sequences and prompt_ids[:known] == sequences[-1].ids[:known]:
-            before = _weights_of(sequences.pop())[:known]
+            before = weights_of(sequences.pop())[:known]
         before += [1.0 if train_on_prompt else 0.0] * (len(prompt_ids) - len(before))
         sequences.append(_rendered(prompt_ids + hidden_ids + answer_ids, before + own))
         known = len(prompt_ids) + len(hidden_ids) + answer_length  # the answer with its end
@@ -113,7 +113,8 @@ def _rendered(ids: list[int], weights: list[float]) -> Rendered:
     return Rendered(ids, [weight > 0 for weight in weights], None if is_plain else weights)
 
 
-def _weights_of(sequence: Rendered) -> list[float]:
+def weights_of(sequence: Rendered) -> list[float]:
+    """The weight of each token: 1 or 0 where nothing else was asked for."""
     return sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
 
 

@@ -112,8 +112,7 @@ def _dress_message(
 
 def fence_answer(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
     """An answer with what spells a control token fenced, but for think tags, which are meant."""
-    parts = content
-    fenced = fence(tokenizer, parts)
+    fenced = fence(tokenizer, content)
     for tag in (*SHELTERED, "[THINK]", "[/THINK]"):
         fenced = fenced.replace(fence(tokenizer, tag), tag)
     return fenced

@@ -24,7 +24,7 @@ def tabulate_tags(way: Way, marked: Sequence[Marked]) -> list[Table]:
     tags = [tag for tag in KINDS if any(tag in mark.item.tags for mark in marked)]
     tags += sorted({tag for mark in marked for tag in mark.item.tags if tag.startswith(SPECIALTY)})
     parts = {tag: [mark for mark in marked if tag in mark.item.tags] for tag in tags}
-    rows = _rows_of(parts, marked)
+    rows = _rows_of({tag: part for tag, part in parts.items() if len(part) < len(marked)}, marked)
     if not rows:
         return []
     return [
@@ -45,7 +45,7 @@ def tabulate_audit(way: Way, marked: Sequence[Marked]) -> list[Table]:
     """Accuracy on items that an audit of the training data found clean, and on the others."""
     tags = [f"{AUDIT}{status}" for status in STATUSES]
     parts = {tag: [mark for mark in marked if tag in mark.item.tags] for tag in tags}
-    rows = _rows_of({tag: part for tag, part in parts.items() if part}, marked, keeps_whole=True)
+    rows = _rows_of({tag: part for tag, part in parts.items() if part}, marked)
     if not rows:
         return []
     return [
@@ -61,12 +61,8 @@ def tabulate_audit(way: Way, marked: Sequence[Marked]) -> list[Table]:
     ]
 
 
-def _rows_of(
-    parts: Mapping[str, Sequence[Marked]], marked: Sequence[Marked], *, keeps_whole: bool = False
-) -> list[tuple[Cell, ...]]:
+def _rows_of(parts: Mapping[str, Sequence[Marked]], marked: Sequence[Marked]) -> list[tuple[Cell, ...]]:
     """A row for each part: its name, its accuracy, and whether it differs from the rest."""
-    if not keeps_whole:
-        parts = {tag: part for tag, part in parts.items() if len(part) < len(marked)}
     tested = [tag for tag, part in parts.items() if min(len(part), len(marked) - len(part)) >= FEW]
     p_values = dict(zip(tested, holm([_differs(parts[tag], marked) for tag in tested]), strict=True))
     return [
@@ -88,12 +84,11 @@ def _differs(part: Sequence[Marked], marked: Sequence[Marked]) -> float:
     return chi_square_shares([right, all_right - right], [len(part), len(marked) - len(part)]).p
 
 
-def tabulate_sets(way: Way, marked: Sequence[Marked]) -> list[Table]:
-    """How near the answers to multi-answer items come, where they are not the whole set."""
-    multiple = [mark for mark in marked if mark.item.is_multiple]
-    if not multiple:
+def tabulate_sets(way: Way, marked: Sequence[Marked], metrics: Mapping[str, Estimate]) -> list[Table]:
+    """How near the answers to multi-answer items come, as `measure_sets` gives it."""
+    num_multiple = sum(mark.item.is_multiple for mark in marked)
+    if not num_multiple:
         return []
-    metrics = measure_sets(way, multiple)
     rows: list[tuple[Cell, ...]] = [
         (phrase(f"row_{name}"), value)
         for name in MEASURES
@@ -102,7 +97,7 @@ def tabulate_sets(way: Way, marked: Sequence[Marked]) -> list[Table]:
     return [
         Table(
             name=f"{way}_sets",
-            title=phrase("title_sets", n=len(multiple)),
+            title=phrase("title_sets", n=num_multiple),
             columns=(phrase("column_measure"), phrase("column_figure")),
             rows=tuple(rows),
             notes=(phrase("note_sets"),),
@@ -111,11 +106,12 @@ def tabulate_sets(way: Way, marked: Sequence[Marked]) -> list[Table]:
     ]
 
 
-def measure_sets(way: Way, multiple: Sequence[Marked]) -> dict[str, Estimate]:
+def measure_sets(way: Way, marked: Sequence[Marked]) -> dict[str, Estimate]:
     """Exact sets, mean Jaccard index, precision and recall of single letters, and too many or too few.
 
-    An answer that could not be read is the empty set.
+    Of multi-answer items alone. An answer that could not be read is the empty set.
     """
+    multiple = [mark for mark in marked if mark.item.is_multiple]
     pairs = [(set(mark.score.answer or ""), set(mark.item.gold)) for mark in multiple]
     n = len(pairs)
     if not n:

@@ -1,6 +1,6 @@
 """How sure a model was of its answers, and whether it was right to be: from the letters' likelihoods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,12 +88,11 @@ def measure_confidence(marked: Sequence[Marked]) -> dict[str, Estimate]:
     }
 
 
-def tabulate_confidence(marked: Sequence[Marked]) -> list[Table]:
-    """The figures of calibration, and accuracy by confidence."""
+def tabulate_confidence(marked: Sequence[Marked], metrics: Mapping[str, Estimate]) -> list[Table]:
+    """The figures of calibration as `measure_confidence` gives them, and accuracy by confidence."""
     single = can_weigh(marked)
     if not single:
         return []
-    metrics = measure_confidence(marked)
     rows: list[tuple[Cell, ...]] = [
         (phrase(f"row_{name}"), metrics[f"letter.{name}"], phrase(f"meaning_{name}")) for name in MEASURES
     ]

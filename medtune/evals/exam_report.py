@@ -35,11 +35,11 @@ def report_from(
     told = list(warnings)
     for way, marked in by_way.items():
         metrics |= measure(way, marked)
-        metrics |= measure_sets(way, [mark for mark in marked if mark.item.is_multiple])
+        metrics |= measure_sets(way, marked)
         metrics |= measure_confidence(marked) if way == "letter" else {}
         verdict.append(judge(way, marked))
-        tables += [*tabulate(way, marked), *tabulate_sets(way, marked)]
-        tables += tabulate_confidence(marked) if way == "letter" else []
+        tables += [*tabulate(way, marked), *tabulate_sets(way, marked, metrics)]
+        tables += tabulate_confidence(marked, metrics) if way == "letter" else []
         tables += [*tabulate_audit(way, marked), *tabulate_margins(way, marked), *tabulate_tags(way, marked)]
         unparsed = sum(mark.score.answer is None for mark in marked)
         if unparsed > UNPARSED_WARNING * len(items):

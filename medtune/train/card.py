@@ -9,8 +9,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 import medtune
-from medtune.artifact import Counts, digest_of, read_manifest, write_text
-from medtune.artifact import _without_paths as without_paths
+from medtune.artifact import Counts, digest_of, read_manifest, without_paths, write_text
 from medtune.config import Input, find_inputs
 from medtune.lineage import home_of
 from medtune.train.config import PtConfig, TrainingConfig

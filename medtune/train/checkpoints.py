@@ -12,8 +12,7 @@ import numpy as np
 from datasets import Dataset
 
 import medtune
-from medtune.artifact import CHECKPOINTS, digest_of_file, write_json
-from medtune.artifact import _without_paths as without_paths
+from medtune.artifact import CHECKPOINTS, digest_of_file, without_paths, write_json
 from medtune.errors import UserError
 from medtune.train.config import TrainingConfig
 

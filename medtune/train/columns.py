@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from medtune.artifact import read_jsonl
 from medtune.config import Input
 from medtune.engines.control import encode_plain
-from medtune.engines.render import Rendered, end_id, render_dialogue, stop_ids
+from medtune.engines.render import Rendered, end_id, render_dialogue, stop_ids, weights_of
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, content_id
 from medtune.train.config import Replay, Truncation
@@ -150,7 +150,7 @@ def label_rows(fitted: Sequence[Fitted], *, stops: set[int]) -> list[Row]:
                 faults.append(f"{item.place.file}:{item.place.line} (id {item.place.record.id}): {what}")
             row = Row(input_ids=sequence.ids, labels=labels)
             if is_weighted:
-                weights = sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
+                weights = weights_of(sequence)
                 row[WEIGHTS] = [0.0, *weights[1:]]
             rows.append(row)
     if faults:

@@ -21,6 +21,7 @@ from medtune.train.card import write_card
 from medtune.train.config import TrainingConfig
 from medtune.train.ledger import Columns
 from medtune.train.losses import write_losses
+from medtune.train.method_config import WEIGHTS_SHARED
 from medtune.train.packing import collator_for
 from medtune.train.processes import is_first
 from medtune.train.product import base_name, logs_of, results_of, save_trained
@@ -74,7 +75,7 @@ def fit(
 
 
 def _is_sharded(config: TrainingConfig) -> bool:
-    return config.parallel is not None and config.parallel.type in ("fsdp2", "zero3")
+    return config.parallel is not None and config.parallel.type in WEIGHTS_SHARED
 
 
 def _find_checkpoint(trainer: SafeTrainer, folder: Path) -> Path | None:

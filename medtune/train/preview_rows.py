@@ -14,7 +14,7 @@ from medtune.engines.control import control_of
 from medtune.engines.dress import dress
 from medtune.engines.loading import load_tokenizer
 from medtune.engines.parity import check_parity
-from medtune.engines.render import Rendered, render_dialogue, stop_ids
+from medtune.engines.render import Rendered, render_dialogue, stop_ids, weights_of
 from medtune.engines.wording import rules_of
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, Preference, Question
@@ -180,7 +180,7 @@ def cut_pieces(tokenizer: PreTrainedTokenizerBase, sequence: Rendered) -> Iterat
     """The tokens of a sequence in runs that can be read; joined, their texts are the row."""
     control = control_of(tokenizer).ids
     ids, start = sequence.ids, 0
-    weights = sequence.weights or [float(is_learnt) for is_learnt in sequence.is_answer]
+    weights = weights_of(sequence)
     while start < len(ids):
         end = start + 1
         before = decode_raw(tokenizer, ids[start - 1 : start] if start else [])

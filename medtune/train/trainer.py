@@ -41,6 +41,7 @@ class SafeTrainer(SFTTrainer):
         self.unlogged: list[float] = []
         self.last_step = -1
         self.num_tokens = 0
+        self.order: EpochSampler | None = None
 
     def _heed_weights(self) -> None:
         """Nothing; rows with weights have their loss divided by us, and no other loss than the plain one."""
@@ -129,7 +130,7 @@ class SafeTrainer(SFTTrainer):
         if guards.is_over(self.state, patience=self.run.early_stopping_patience):
             self.control.should_training_stop = True  # killed after its last save, a run has no step left
             return
-        if self.order:
+        if self.order is not None:
             # Where several processes resume within an epoch it is wrapped so deep that nobody else tells it.
             self.order.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)

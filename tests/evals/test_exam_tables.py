@@ -60,13 +60,13 @@ def test_label_mass_is_what_the_model_leaves_to_the_letters() -> None:
 
 def test_answers_without_likelihoods_and_sets_have_no_confidence() -> None:
     assert measure_confidence([answered("AB", "AB")]) == {}
-    assert tabulate_confidence([answered("AB", "AB")]) == []
+    assert tabulate_confidence([answered("AB", "AB")], {}) == []
 
 
 def test_bins_of_the_reliability_table_add_up() -> None:
     rng = np.random.default_rng(3)
     rows = [mark(i, dict(zip(LETTERS, rng.dirichlet(np.ones(4)), strict=True))) for i in range(100)]
-    _, table = tabulate_confidence(rows)
+    _, table = tabulate_confidence(rows, measure_confidence(rows))
     assert sum(row[2] for row in table.rows) == 100  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
