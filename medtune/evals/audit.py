@@ -1,16 +1,16 @@
 """The command that looks for exam questions in training data, and gives the data without them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from medtune.artifact import Counts, digest_of, read_jsonl, write_jsonl
-from medtune.config import Input
 from medtune.errors import UserError
-from medtune.evals.audit_report import Finding, Status, report_on
+from medtune.evals.audit_report import STATUSES, Finding, Status, clip, report_on
 from medtune.evals.config import AuditConfig
+from medtune.evals.exam import Audited
 from medtune.records import RECORD, Dialogue, Document, Preference, Question
 from medtune.reports.report import write_reports
 from medtune.scorers.contamination import (
@@ -40,22 +40,16 @@ def run(config: AuditConfig) -> Counts:
     index = Index([make_probe(item.id, item.stem, item.options, item.answer) for item in items])
     unwanted = CONTAMINATED | (SUSPECT if config.drop == "suspect" else frozenset())
     findings: list[Finding] = []
-    kinds: dict[str, set[Kind]] = {}
-    num_records = 0
     dropped: list[dict[str, str | int]] = []
 
     def keep() -> Iterator[AnyRecord]:
-        nonlocal num_records
         for place in tqdm(read_training(config), desc="audit", unit="record", disable=None, leave=False):
-            num_records += 1
             text = text_of(place.record)
             found = [
-                Finding(items[match.probe], match, place.file, place.line, place.record.id, text)
+                Finding(items[match.probe], match, place.file, place.line, place.record.id, clip(text))
                 for match in index.find(text)
             ]
             findings.extend(found)
-            for finding in found:
-                kinds.setdefault(finding.item.id, set()).add(finding.match.kind)
             worst = strongest(finding.match.kind for finding in found)
             if worst in unwanted:
                 what = ", ".join(f.item.id for f in found if f.match.kind in unwanted)
@@ -64,12 +58,16 @@ def run(config: AuditConfig) -> Counts:
                 yield place.record
 
     num_kept = write_jsonl(config.out / "clean.jsonl", keep())
-    statuses: dict[str, Status] = {item.id: status_of(item, kinds.get(item.id, set())) for item in items}
+    num_records = num_kept + len(dropped)
+    kinds = defaultdict[str, set[Kind]](set)
+    for finding in findings:
+        kinds[finding.item.id].add(finding.match.kind)
+    statuses = {item.id: status_of(item, kinds[item.id]) for item in items}
     write_jsonl(config.out / "dropped.jsonl", dropped)
     write_jsonl(config.out / "findings.jsonl", (tell(finding) for finding in findings))
     write_jsonl(
         config.out / "items.jsonl",
-        ({"id": item.id, "subject": item.subject, "status": statuses[item.id]} for item in items),
+        (Audited(id=item.id, subject=item.subject, status=statuses[item.id]) for item in items),
     )
     provenance = {str(source): digest_of(source)[:16] for source in (*config.train, *config.exams)}
     report = report_on(items, statuses, findings, num_records=num_records, provenance=provenance)
@@ -80,7 +78,7 @@ def run(config: AuditConfig) -> Counts:
         "kept": num_kept,
         "dropped": len(dropped),
         "items": len(items),
-        **{status: counts[status] for status in ("contaminated", "suspect", "unscannable", "clean")},
+        **{status: counts[status] for status in STATUSES},
     }
 
 
@@ -102,7 +100,7 @@ def read_training(config: AuditConfig) -> Iterator[Place]:
     """The training records in file order."""
     for source in config.train:
         for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
-            yield Place(Input(source).path.name, number, record)
+            yield Place(source.path.name, number, record)
 
 
 def text_of(record: AnyRecord) -> str:

@@ -25,6 +25,7 @@ class Finding(NamedTuple):
     line: int
     record: str
     text: str
+    """What is shown of the record, see `clip`."""
 
 
 def report_on(
@@ -114,7 +115,7 @@ def tabulate_pairs(findings: Sequence[Finding]) -> Table:
             f"{finding.item.subject}: {finding.item.stem} "
             + " ".join(f"{letter}. {text}" for letter, text in finding.item.options.items())
             + f" [{finding.item.answer}]",
-            f"{finding.file}:{finding.line}: {_clip(finding.text)}",
+            f"{finding.file}:{finding.line}: {finding.text}",
             finding.match.share,
         )
         for finding in shown
@@ -134,6 +135,7 @@ def tabulate_pairs(findings: Sequence[Finding]) -> Table:
     )
 
 
-def _clip(text: str) -> str:
+def clip(text: str) -> str:
+    """The beginning of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}…"

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict
 
 from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_jsonl
 from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
-from medtune.evals.exam import AUDIT, Item, item_of, score_all
+from medtune.evals.exam import AUDIT, Audited, Item, item_of, score_all
 from medtune.evals.exam_report import report_from
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
@@ -70,15 +69,6 @@ def read_questions(path: Path) -> dict[str, Question]:
             raise UserError(f"{path}: question {question.id} stands in it twice; drop duplicates first")
         questions[question.id] = question
     return questions
-
-
-class Audited(BaseModel):
-    """What an audit says of an item."""
-
-    model_config = ConfigDict(extra="forbid")
-    id: str
-    subject: str
-    status: str
 
 
 def tag_by_audit(items: list[Item], audit: Input) -> list[Item]:

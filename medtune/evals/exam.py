@@ -34,6 +34,14 @@ class Item(Row):
     """What kind of question it is, see `tags_of`."""
 
 
+class Audited(Row):
+    """What an audit says of an item."""
+
+    id: str
+    subject: str
+    status: str
+
+
 class ChanceTest(NamedTuple):
     """Where an accuracy lies against guessing."""
 

@@ -12,8 +12,8 @@ from medtune.evals.audit import run, text_of
 from medtune.evals.audit_report import Status
 from medtune.evals.breakdown_tables import tabulate_audit
 from medtune.evals.config import AuditConfig
-from medtune.evals.evaluate import Audited, tag_by_audit
-from medtune.evals.exam import item_of
+from medtune.evals.evaluate import tag_by_audit
+from medtune.evals.exam import Audited, item_of
 from medtune.evals.exam_tables import Marked
 from medtune.records import Dialogue, Document, Message, Phrase, Preference, Question, Score, content_id
 
