@@ -1,7 +1,7 @@
 """What a finished directory was made from, and whether that is still the same."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,12 +26,17 @@ class Ancestor(NamedTuple):
     """Whether its content is no longer what the child was made from."""
 
 
-def ancestors(folder: Path, *, depth: int = 0) -> Iterator[Ancestor]:
-    """What a directory was made from, parents before grandparents' siblings (depth first)."""
+def ancestors(folder: Path, *, depth: int = 0, without: Container[str] = ()) -> Iterator[Ancestor]:
+    """What a directory was made from, parents before grandparents' siblings (depth first).
+
+    `without`: fields of the directory's own config that are left out, with all that is behind them.
+    """
     manifest = read_manifest(folder)
     if not manifest:
         raise UserError(f"{folder}: no {MANIFEST} in it; it is no finished medtune directory")
     for field, digest in manifest.inputs.items():
+        if field in without:
+            continue
         path = manifest.paths[field]
         source = Input(path if path.startswith("samples:") else Path(os.path.normpath(folder / path)))
         if not source.path.exists() and not source.matches:

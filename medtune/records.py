@@ -167,10 +167,12 @@ class Prediction(Row):
 
     id: str
     way: Way
+    order: str | None = None
+    """The published letters of the options in the order in which they were shown; None: as published."""
     prompt: str
     completion: Completion | None = None
     candidates: dict[str, Likelihood] | None = None
-    """Keyed by the letters that the candidate stands for."""
+    """Keyed by the letters that the candidate stands for as published."""
 
 
 class Score(Row):
@@ -178,6 +180,8 @@ class Score(Row):
 
     id: str
     scorer: str
+    order: str | None = None
+    """For an exam item asked in another order of its options: the published letters as they were shown."""
     value: float
     answer: str | None = None
     gold: str | None = None

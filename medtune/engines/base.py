@@ -1,6 +1,7 @@
 """What every engine can do, and how one is opened."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
@@ -13,6 +14,10 @@ class Prompt(NamedTuple):
     messages: Sequence[Message]
     tools: str | None = None
     """The tools that it may call: a JSON list."""
+    lead: str = ""
+    """What the answer begins with already, such as finished thinking."""
+    is_text: bool = False
+    """Whether the one message is put as it stands, for the model to go on with, without a chat template."""
 
 
 class Choices(NamedTuple):
@@ -27,15 +32,35 @@ class Choices(NamedTuple):
     """The same prompt without the question, for the prior likelihood."""
 
 
+class Asked(NamedTuple):
+    """A prompt as the model got it."""
+
+    text: str
+    ids: list[int]
+
+
 class Engine(Protocol):
     """Prompts in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """(index, completion) of each prompt, as soon as its batch is done."""
+    def show(self, prompt: Prompt) -> Asked:
+        """The text and token ids that a prompt becomes."""
+        ...
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
+    ) -> Iterator[tuple[int, Completion]]:
+        """(index, completion) of each prompt, as soon as its batch is done.
+
+        `until` ends an answer too, such as the tag that closes thinking.
+        """
         ...
 
     def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
         """(index, likelihoods by candidate key) of each question, as soon as its batch is done."""
+        ...
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        """While it lasts the base answers alone; an engine without an adapter refuses."""
         ...
 
 

@@ -1,15 +1,19 @@
 """A model in this process through transformers: answers and likelihoods in batches of similar length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch.nn.functional import log_softmax
+from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from medtune.engines.base import Choices, Prompt
+from medtune.engines.asking import encode_candidates, show_prompt
+from medtune.engines.base import Asked, Choices, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
+from medtune.engines.control import unfence
 from medtune.engines.dress import dress
 from medtune.engines.ending import list_ids
+from medtune.engines.likelihood import score_trees
 from medtune.engines.loading import (
     check_base,
     lay_adapter,
@@ -19,12 +23,11 @@ from medtune.engines.loading import (
     quiet_peft,
     virtual_tokens,
 )
-from medtune.engines.render import decode, encode, prompt_text, render_prompt, stop_ids
+from medtune.engines.render import decode, stop_ids
+from medtune.engines.trees import Tree, grow_tree
 from medtune.errors import UserError
 from medtune.records import Completion, Likelihood
 from medtune.scorers.thinking import split_thinking
-
-Ids = tuple[int, ...]
 
 
 def open_tokenizer(config: HfEngine) -> PreTrainedTokenizerBase:
@@ -64,10 +67,17 @@ class HfInProcess:
         self.num_virtual = virtual_tokens(whole)
         self.context = int(model.config.max_position_embeddings) - self.num_virtual
 
+    def show(self, prompt: Prompt) -> Asked:
+        """The text and token ids that a prompt becomes."""
+        asked = show_prompt(self.tokenizer, prompt)
+        return Asked(unfence(asked.text), asked.ids)
+
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
+    ) -> Iterator[tuple[int, Completion]]:
         """(index, completion) of each prompt, the longest prompts first."""
-        rendered = [render_prompt(self.tokenizer, messages, tools=tools) for messages, tools in prompts]
+        rendered = [self.show(prompt).ids for prompt in prompts]
         for index, ids in enumerate(rendered):
             if len(ids) + sampling.max_new_tokens > self.context:
                 raise UserError(
@@ -91,6 +101,8 @@ class HfInProcess:
                     top_k=None if is_greedy else sampling.top_k,
                     eos_token_id=self.stops,
                     pad_token_id=self.tokenizer.pad_token_id,
+                    stop_strings=until or None,
+                    tokenizer=self.tokenizer if until else None,
                 )
             for row, index in enumerate(batch):
                 yield index, self._complete(len(rendered[index]), output[row, inputs.shape[1] :].tolist())
@@ -109,72 +121,47 @@ class HfInProcess:
 
     def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
         """(index, likelihoods by candidate key) of each question, in the order asked."""
-        jobs: list[tuple[Ids, Ids]] = []
+        trees: list[Tree] = []
         for question in questions:
-            for messages, tools in filter(None, (question.prompt, question.prior)):
-                prompt = prompt_text(self.tokenizer, messages, tools=tools)
-                jobs += [
-                    self._split(prompt, text, question.is_closed) for text in question.candidates.values()
-                ]
-        longest = max((len(begin) + len(answer) for begin, answer in jobs), default=0)
+            for prompt in filter(None, (question.prompt, question.prior)):
+                begin, answers = encode_candidates(self.tokenizer, prompt, list(question.candidates.values()))
+                end = self.stops[:1] if question.is_closed else []
+                trees.append(grow_tree(begin, [[*answer, *end] for answer in answers]))
+        longest = max((tree.length for tree in trees), default=0)
         if longest > self.context:
             raise UserError(
                 f"a question and answer have {longest} tokens and the model takes {self.context}; "
                 "leave it out"
             )
-        logprobs = iter(zip(jobs, self._logprobs(jobs), strict=True))
+        unique = list(dict.fromkeys(trees))
+        pad = self.tokenizer.pad_token_id
+        assert isinstance(pad, int), "load_tokenizer sets it"
+        scores = dict(
+            zip(unique, score_trees(self.model, unique, batches=self._batches, pad=pad), strict=True)
+        )
+        asked = iter(trees)
         for index, question in enumerate(questions):
-            given = [next(logprobs) for _ in question.candidates]
-            alone = (
-                [next(logprobs)[1] for _ in question.candidates]
-                if question.prior is not None
-                else [None] * len(given)
-            )
+            tree = next(asked)
+            prior = scores[next(asked)] if question.prior is not None else [None] * len(tree.candidates)
             yield (
                 index,
                 {
                     key: Likelihood(
-                        logprob=logprob, num_tokens=len(answer), num_chars=len(text), prior_logprob=prior
+                        logprob=logprob, num_tokens=len(tokens), num_chars=len(text), prior_logprob=alone
                     )
-                    for (key, text), ((_, answer), logprob), prior in zip(
-                        question.candidates.items(), given, alone, strict=True
+                    for (key, text), tokens, logprob, alone in zip(
+                        question.candidates.items(), tree.candidates, scores[tree], prior, strict=True
                     )
                 },
             )
 
-    def _split(self, prompt: str, text: str, is_closed: bool) -> tuple[Ids, Ids]:
-        """Token ids of prompt and candidate.
-
-        A candidate that would melt into the prompt's last token has no likelihood and is refused.
-        """
-        begin, answer = encode(self.tokenizer, prompt), encode(self.tokenizer, text)
-        if encode(self.tokenizer, prompt + text)[: len(begin)] != begin:
-            raise UserError(
-                f"the prompt's end {prompt[-8:]!r} and the answer {text[:8]!r} share a token, "
-                "so the answer's likelihood is not defined; use another preset"
-            )
-        return tuple(begin), (*answer, *self.stops[:1]) if is_closed else tuple(answer)
-
-    @torch.inference_mode()
-    def _logprobs(self, jobs: Sequence[tuple[Ids, Ids]]) -> list[float]:
-        """Summed log-probability of each answer after its context; equal jobs are computed once."""
-        done = dict.fromkeys(jobs, 0.0)
-        todo = list(done)
-        for batch in self._batches([len(begin) + len(answer) for begin, answer in todo]):
-            inputs, attention = self._pad([[*todo[index][0], *todo[index][1]] for index in batch], left=False)
-            # Only logits that some answer needs are computed.
-            first = min(len(todo[index][0]) for index in batch) - 1
-            keep = inputs.shape[1] - first
-            logits = self.model(
-                input_ids=inputs, attention_mask=attention, logits_to_keep=keep
-            ).logits.float()
-            for row, index in enumerate(batch):
-                begin, answer = todo[index]
-                start = len(begin) - 1 - first
-                scores = log_softmax(logits[row, start : start + len(answer)], dim=-1)
-                chosen = scores.gather(1, torch.tensor(answer, device=scores.device).unsqueeze(1))
-                done[todo[index]] = float(chosen.sum())
-        return [done[job] for job in jobs]
+    @contextmanager
+    def without_adapter(self) -> Generator[None]:
+        """While it lasts the base answers alone, from the same weights."""
+        if not isinstance(self.model, PeftModel):
+            raise UserError("the engine has no adapter that could be switched off; name engine.adapter")
+        with self.model.disable_adapter():
+            yield
 
     def _batches(self, lengths: Sequence[int], *, is_equal: bool = False) -> Iterator[list[int]]:
         """Indices in batches of similar length, or of one only, within the token budget.

@@ -62,7 +62,7 @@ def run(config: AuditConfig) -> Counts:
     kinds = defaultdict[str, set[Kind]](set)
     for finding in findings:
         kinds[finding.item.id].add(finding.match.kind)
-    statuses = {item.id: status_of(item, kinds[item.id]) for item in items}
+    statuses: dict[str, Status] = {item.id: status_of(item, kinds[item.id]) for item in items}
     write_jsonl(config.out / "dropped.jsonl", dropped)
     write_jsonl(config.out / "findings.jsonl", (tell(finding) for finding in findings))
     write_jsonl(

@@ -82,6 +82,8 @@ def read_evaluation(folder: Input) -> Evaluation:
     items = sorted(read_jsonl(folder.path / "items.jsonl", Item), key=lambda item: item.id)
     scores: dict[Way, dict[str, Score]] = {}
     for score in read_jsonl(folder.path / "scores.jsonl", Score):
+        if score.order is not None:  # other orders of the options speak of robustness, not of accuracy
+            continue
         way: Way | None = next((known for known in WAYS if known == score.scorer), None)
         if way is None or score.id in scores.get(way, {}):
             raise UserError(

@@ -13,12 +13,13 @@ from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
 from medtune.evals.exam import AUDIT, Audited, Item, item_of, score_all
 from medtune.evals.exam_report import report_from
+from medtune.evals.prompt import BASE
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
 from medtune.reports.phrases import phrase
 from medtune.reports.report import write_reports
 
-UNTOLD = ("out", "records", "runtime")
+UNTOLD = ("out", "records", "runtime", "with_base")
 """Settings of predict that do not say how the model was asked."""
 
 
@@ -87,16 +88,29 @@ def tag_by_audit(items: list[Item], audit: Input) -> list[Item]:
 
 
 def trace(predictions: Path) -> Lineage:
-    """The exam questions that any directory behind the predictions was made with."""
+    """The exam questions that any directory behind the predictions was made with.
+
+    The answers of a base alone owe nothing to the adapter that was asked beside it.
+    """
     seen: set[str] = set()
     broken: set[str] = set()
-    for ancestor in ancestors(predictions):
+    for ancestor in ancestors(maker_of(predictions), without=untold_of(predictions)):
         if ancestor.is_changed:
             broken.add(f"{ancestor.field}: {Path(ancestor.path).name}")
         home = home_of(Path(ancestor.path)) if ancestor.manifest else None
         if home and (home / EXAM_ITEMS).is_file():
             seen.update(orjson.loads((home / EXAM_ITEMS).read_bytes()))
     return Lineage(seen, sorted(broken))
+
+
+def maker_of(predictions: Path) -> Path:
+    """The directory that predict made: the one named, or the one that its `base/` lies in."""
+    return predictions.parent if predictions.name == BASE else predictions
+
+
+def untold_of(predictions: Path) -> tuple[str, ...]:
+    """The inputs of predict that had no part in these predictions."""
+    return ("engine.adapter",) if maker_of(predictions) != predictions else ()
 
 
 def warn_of_lineage(num_seen: int, n: int, broken: list[str]) -> list[Phrase]:
@@ -110,8 +124,9 @@ def describe(config: EvaluateConfig) -> dict[str, str]:
 
     Inputs stand by digest or hub id and not by path, so that the report is the same wherever they lie.
     """
-    manifest = read_manifest(config.predictions.path)
+    manifest = read_manifest(maker_of(config.predictions.path))
     assert manifest, "trace() has read it"
+    untold = (*UNTOLD, *untold_of(config.predictions.path))
     told = {
         "name": config.name or config.predictions.path.resolve().name,
         "questions": shorten_digest(digest_of(config.questions)),
@@ -122,7 +137,11 @@ def describe(config: EvaluateConfig) -> dict[str, str]:
     asked = dict(flatten(manifest.config, "predict")) | {
         f"predict.{field}": shorten_digest(digest) for field, digest in manifest.inputs.items()
     }
-    return told | {key: value for key, value in asked.items() if key.split(".")[1] not in UNTOLD}
+    return told | {
+        key: value
+        for key, value in asked.items()
+        if key.split(".")[1] not in untold and key.removeprefix("predict.") not in untold
+    }
 
 
 def shorten_digest(digest: str) -> str:

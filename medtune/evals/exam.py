@@ -2,12 +2,14 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
 # pyright: reportUnknownArgumentType=false
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from scipy.stats import binomtest
 
 from medtune.errors import UserError
+from medtune.evals.orders import list_orders, turn, turn_back
 from medtune.lexicon import read_table
 from medtune.records import Likelihood, Prediction, Question, Row, Score, Way
 from medtune.scorers.choice import find_choice
@@ -113,6 +115,7 @@ def score_prediction(prediction: Prediction, question: Question, cloze_norm: Clo
     return Score(
         id=question.id,
         scorer=prediction.way,
+        order=prediction.order,
         value=float(answer == question.answer),
         answer=answer,
         gold=question.answer,
@@ -127,9 +130,10 @@ def _read_text(prediction: Prediction, question: Question) -> tuple[str | None, 
         raise UserError(f"question {question.id}: its `generate` prediction has no completion; predict again")
     if completion.finish == "error":
         return None, "error"
-    found = find_choice(completion.text, question.options, multi=question.is_multiple)
-    if found.status in PARSED:
-        return found.answer, found.status
+    shown = turn(question, prediction.order)
+    found = find_choice(completion.text, shown.options, multi=question.is_multiple)
+    if found.answer is not None:
+        return turn_back(found.answer, list(shown.options), prediction.order), found.status
     return None, "truncated" if found.status == "none" and completion.finish == "length" else found.status
 
 
@@ -176,29 +180,36 @@ def score_all(
 ) -> list[Score]:
     """A score for every question in every way present, by way and then in the questions' order.
 
-    Refuses unknown and repeated ids and any way that lacks a question: n never shrinks.
+    A question that was asked in several orders of its options has a score for each, the published one first.
+    Refuses unknown and repeated ids and any way that lacks a question in an order: n never shrinks.
     """
-    found: dict[tuple[Way, str], Prediction] = {}
+    found: dict[tuple[Way, str, str | None], Prediction] = {}
     for prediction in predictions:
         if prediction.id not in questions:
             raise UserError(
                 f"{where}: {prediction.id} is no question of this exam; name the file that was predicted"
             )
-        if (prediction.way, prediction.id) in found:
+        key = (prediction.way, prediction.id, prediction.order)
+        if key in found:
             raise UserError(f"{where}: two `{prediction.way}` predictions for {prediction.id}; predict again")
-        found[prediction.way, prediction.id] = prediction
+        found[key] = prediction
     ways: list[Way] = [way for way in WAYS if any(key[0] == way for key in found)]
     if not ways or not questions:
         raise UserError(f"{where}: {'no questions' if not questions else 'no predictions'} to evaluate")
+    scores: list[Score] = []
     for way in ways:
-        missing = [name for name in questions if (way, name) not in found]
+        asked = Counter(name for own, name, _ in found if own == way)
+        num_orders = max(asked.values())
+        wanted = [
+            (way, name, order)
+            for name, question in questions.items()
+            for order in list_orders(question, num_orders)
+        ]
+        missing = list(dict.fromkeys(name for _, name, order in wanted if (way, name, order) not in found))
         if missing:
             raise UserError(
-                f"{where}: {len(missing)} of {len(questions)} questions have no `{way}` prediction, "
-                f"first {missing[0]}; predict all of them"
+                f"{where}: {len(missing)} of {len(questions)} questions have no `{way}` prediction"
+                f"{' in each order' if num_orders > 1 else ''}, first {missing[0]}; predict all of them"
             )
-    return [
-        score_prediction(found[way, name], question, cloze_norm)
-        for way in ways
-        for name, question in questions.items()
-    ]
+        scores += [score_prediction(found[key], questions[key[1]], cloze_norm) for key in wanted]
+    return scores

@@ -6,6 +6,7 @@ from medtune.evals.breakdown_tables import measure_sets, tabulate_audit, tabulat
 from medtune.evals.confidence_tables import measure_confidence, tabulate_confidence, tabulate_margins
 from medtune.evals.exam import WAYS, Item, compare_with_chance
 from medtune.evals.exam_tables import Marked, measure, name_way, rate, tabulate, tabulate_baselines
+from medtune.evals.order_tables import measure_orders, tabulate_orders
 from medtune.records import Estimate, Phrase, Report, Score, Table, Way
 from medtune.reports.phrases import phrase, say_p
 from medtune.scorers.stats import wilson
@@ -25,7 +26,8 @@ def report_from(
     """What scores and items tell: accuracy, options, confusion, readability, by way of answering."""
     by_id = {item.id: item for item in items}
     by_way: dict[Way, list[Marked]] = {
-        way: [Marked(by_id[score.id], score) for score in scores if score.scorer == way] for way in WAYS
+        way: [Marked(by_id[score.id], score) for score in scores if score.scorer == way and not score.order]
+        for way in WAYS
     }
     by_way = {way: marked for way, marked in by_way.items() if marked}
     assert by_way and all(len(marked) == len(items) for marked in by_way.values()), "n never shrinks"
@@ -40,6 +42,9 @@ def report_from(
         verdict.append(judge(way, marked))
         tables += [*tabulate(way, marked), *tabulate_sets(way, marked, metrics)]
         tables += tabulate_confidence(marked, metrics) if way == "letter" else []
+        turned = [Marked(by_id[score.id], score) for score in scores if score.scorer == way]
+        metrics |= measure_orders(way, turned)
+        tables += tabulate_orders(way, turned, metrics)
         tables += [*tabulate_audit(way, marked), *tabulate_margins(way, marked), *tabulate_tags(way, marked)]
         unparsed = sum(mark.score.answer is None for mark in marked)
         if unparsed > UNPARSED_WARNING * len(items):

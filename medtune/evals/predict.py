@@ -5,109 +5,166 @@ What a killed run had finished is kept, and the rest comes out the same.
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
 from medtune.engines.base import Engine, Prompt, open_engine
-from medtune.errors import UserError
+from medtune.evals.asking import Asking, Shown, list_askings, read_asked, style_of
 from medtune.evals.config import PredictConfig
-from medtune.evals.prompt import cloze_choices, last_user_turn, letter_choices, word_question
-from medtune.records import RECORD, Dialogue, Prediction, Question, Way
+from medtune.evals.orders import turn, turn_back
+from medtune.evals.prompt import BASE, Style, ask, cloze_choices, last_user_turn, letter_choices, read_verdict
+from medtune.records import Completion, Prediction, Question, Way
 
 BLOCK_ROWS = 256
 """Rows written at once. Batches are made inside a block, so that a resumed run makes the same ones."""
+OPEN, CLOSE = "<think>", "</think>"
 
-Asked = Question | Dialogue
+
+class Block(NamedTuple):
+    """Askings that are answered and written together."""
+
+    is_base: bool
+    way: Way
+    start: int
+    askings: list[Asking]
+
+    def file(self, out: Path, kind: str) -> Path:
+        """Where its rows wait for the others."""
+        side = f"{BASE}-" if self.is_base else ""
+        return out / CHECKPOINTS / f"{side}{self.way}-{self.start:08d}.{kind}.jsonl"
 
 
 def run(config: PredictConfig) -> Counts:
-    """The counts of `predictions.jsonl` in `config.out`: one row per record and way, in record order."""
+    """The counts of `predictions.jsonl` in `config.out`: a row per way, record and order of its options."""
     records = read_asked(config)
-    blocks: list[tuple[Way, int]] = [
-        (way, start) for way in config.ways for start in range(0, len(records), BLOCK_ROWS)
+    style = style_of(config, records)
+    blocks = [
+        Block(is_base, way, start, askings[start : start + BLOCK_ROWS])
+        for is_base in ((False, True) if config.with_base else (False,))
+        for way in config.ways
+        for askings in [list_askings(records, way, config.orders)]
+        for start in range(0, len(askings), BLOCK_ROWS)
     ]
     engine: Engine | None = None
-    with tqdm(
-        total=len(records) * len(config.ways), desc=config.out.name, unit="answer", disable=None, leave=False
-    ) as bar:
-        for way, start in blocks:
-            file = block_file(config.out, way, start)
-            part = records[start : start + BLOCK_ROWS]
-            if file.exists():
-                bar.update(len(part))
+    total = sum(len(block.askings) for block in blocks)
+    with tqdm(total=total, desc=config.out.name, unit="answer", disable=None, leave=False) as bar:
+        for block in blocks:
+            if block.file(config.out, "answers").exists():
+                bar.update(len(block.askings))
                 continue
             engine = engine or open_engine(config.engine, config.runtime)
-            answers: dict[int, Prediction] = {}
-            for index, prediction in answer(engine, part, way, config):
-                answers[index] = prediction
-                bar.update()
-            write_jsonl(file, (answers[index] for index in range(len(part))))
-    files = [block_file(config.out, way, start) for way, start in blocks]
-    rows = [row for file in files for row in read_jsonl(file, Prediction)]
-    write_jsonl(config.out / "predictions.jsonl", rows)
+            answers: dict[int, Answered] = {}
+            with engine.without_adapter() if block.is_base else nullcontext():
+                for index, answered in answer(engine, block.askings, block.way, config, style):
+                    answers[index] = answered
+                    bar.update()
+            ordered = [answers[index] for index in range(len(block.askings))]
+            write_jsonl(block.file(config.out, "prompts"), (answered.shown for answered in ordered))
+            write_jsonl(block.file(config.out, "answers"), (answered.prediction for answered in ordered))
+    return gather(config, records, blocks)
+
+
+def gather(config: PredictConfig, records: Sequence[object], blocks: Sequence[Block]) -> Counts:
+    """The blocks as one file a side, and the counts of the answers."""
+    counts: Counts = {"records": len(records), "predictions": 0}
+    for is_base in dict.fromkeys(block.is_base for block in blocks):
+        own = [block for block in blocks if block.is_base == is_base]
+        out = config.out / BASE if is_base else config.out
+        rows = [row for block in own for row in read_jsonl(block.file(config.out, "answers"), Prediction)]
+        prompts = (row for block in own for row in read_jsonl(block.file(config.out, "prompts"), Shown))
+        write_jsonl(out / "prompts.jsonl", prompts)
+        write_jsonl(out / "predictions.jsonl", rows)
+        counts["predictions"] += len(rows)
+        completions = [row.completion for row in rows if row.completion]
+        if completions:
+            told = {
+                "completion_tokens": sum(completion.completion_tokens for completion in completions),
+                "cut_at_max_new_tokens": sum(completion.finish == "length" for completion in completions),
+                "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
+            }
+            counts |= {f"{BASE}_{name}" if is_base else name: count for name, count in told.items()}
     shutil.rmtree(config.out / CHECKPOINTS)
-    counts: Counts = {"records": len(records), "predictions": len(rows)}
-    completions = [row.completion for row in rows if row.completion]
-    if completions:
-        counts["completion_tokens"] = sum(completion.completion_tokens for completion in completions)
-        counts["cut_at_max_new_tokens"] = sum(completion.finish == "length" for completion in completions)
-        counts["prompt_tokens"] = sum(completion.prompt_tokens for completion in completions)
     return counts
 
 
-def block_file(out: Path, way: Way, start: int) -> Path:
-    """Where a block's answers wait for the others."""
-    return out / CHECKPOINTS / f"{way}-{start:08d}.jsonl"
+class Answered(NamedTuple):
+    """An answer and what was asked for it."""
 
-
-def read_asked(config: PredictConfig) -> list[Asked]:
-    """The records to answer; what a way cannot answer is refused before any work."""
-    records: list[Asked] = []
-    for number, record in enumerate(read_jsonl(config.records.path, RECORD), 1):
-        place = f"{config.records}:{number}"
-        if not isinstance(record, Question | Dialogue):
-            raise UserError(f"{place}: questions or dialogues are wanted; this is a {record.kind}")
-        if isinstance(record, Dialogue) and all(turn.role != "user" for turn in record.messages):
-            raise UserError(f"{place}: a dialogue without a message of the user asks nothing")
-        if isinstance(record, Dialogue) and config.ways != ("generate",):
-            raise UserError(f"{place}: a dialogue can only be answered by ways: [generate]")
-        if isinstance(record, Question) and record.is_multiple and "cloze" in config.ways:
-            raise UserError(
-                f"{place}: cloze picks one option and this item has {len(record.answer)}; "
-                "prepare with answers: single"
-            )
-        records.append(record)
-    if not records:
-        raise UserError(f"{config.records}: no records in it")
-    if len({record.id for record in records}) < len(records):
-        raise UserError(f"{config.records}: holds a record twice; prepare drops duplicates")
-    return records
+    prediction: Prediction
+    shown: Shown
 
 
 def answer(
-    engine: Engine, records: Sequence[Asked], way: Way, config: PredictConfig
-) -> Iterator[tuple[int, Prediction]]:
-    """(index, prediction) of each record, batch by batch."""
+    engine: Engine, askings: Sequence[Asking], way: Way, config: PredictConfig, style: Style
+) -> Iterator[tuple[int, Answered]]:
+    """(index, answer) of each asking, batch by batch."""
     if way == "generate":
-        prompts = [word_record(record, config) for record in records]
+        prompts = [word_asking(asking, style) for asking in askings]
         for index, completion in engine.generate(prompts, config.sampling):
-            asked = prompts[index].messages[-1].content
-            yield index, Prediction(id=records[index].id, way=way, prompt=asked, completion=completion)
+            answered = note(engine, askings[index], way, prompts[index])
+            update = {"completion": completion}
+            yield index, answered._replace(prediction=answered.prediction.model_copy(update=update))
         return
-    questions = [record for record in records if isinstance(record, Question)]
+    thoughts = think(engine, askings, config, style) if way == "letter" and config.think_tokens else {}
+    leads = [thoughts[index].lead if index in thoughts else "" for index in range(len(askings))]
+    questions = [
+        turn(asking.record, asking.order) for asking in askings if isinstance(asking.record, Question)
+    ]
     choices = [
-        cloze_choices(question) if way == "cloze" else letter_choices(question, config.preset)
-        for question in questions
+        cloze_choices(question, style) if way == "cloze" else letter_choices(question, style, lead=lead)
+        for question, lead in zip(questions, leads, strict=True)
     ]
     for index, candidates in engine.rank(choices):
-        prompt = choices[index].prompt.messages[-1].content
-        yield index, Prediction(id=questions[index].id, way=way, prompt=prompt, candidates=candidates)
+        asking, letters = askings[index], list(questions[index].options)
+        told = {turn_back(key, letters, asking.order): value for key, value in candidates.items()}
+        answered = note(engine, asking, way, choices[index].prompt)
+        thought = thoughts[index].completion if index in thoughts else None
+        update = {"candidates": told, "completion": thought}
+        yield index, answered._replace(prediction=answered.prediction.model_copy(update=update))
 
 
-def word_record(record: Asked, config: PredictConfig) -> Prompt:
-    """What a record puts to the model: a question in words, or a talk with the tools that it offers."""
-    if isinstance(record, Question):
-        return Prompt(word_question(record, config.preset))
-    return Prompt(last_user_turn(record.messages), record.tools)
+def note(engine: Engine, asking: Asking, way: Way, prompt: Prompt) -> Answered:
+    """An asking with what was put to the model, still unanswered."""
+    asked = engine.show(prompt)
+    name = asking.record.id
+    return Answered(
+        Prediction(id=name, way=way, order=asking.order, prompt=prompt.messages[-1].content),
+        Shown(id=name, way=way, order=asking.order, text=asked.text, ids=asked.ids),
+    )
+
+
+class Thought(NamedTuple):
+    """What a model thought before its letter is read."""
+
+    completion: Completion
+    lead: str
+    """How its answer begins then: the thought, closed where it was cut off, and what a letter follows."""
+
+
+def think(
+    engine: Engine, askings: Sequence[Asking], config: PredictConfig, style: Style
+) -> dict[int, Thought]:
+    """The thought before each answer, at most `think_tokens` long."""
+    prompts = [word_asking(asking, style) for asking in askings]
+    sampling = config.sampling.model_copy(update={"max_new_tokens": config.think_tokens})
+    thoughts: dict[int, Thought] = {}
+    for index, completion in engine.generate(prompts, sampling, until=CLOSE):
+        is_opened = engine.show(prompts[index]).text.rstrip().endswith(OPEN)  # a thought has no tags then
+        said = completion.reasoning or completion.text
+        if completion.reasoning is None and not is_opened:
+            lead = f"{said}\n{read_verdict()}"
+        else:
+            lead = f"{OPEN}\n{said}\n{CLOSE}\n\n{read_verdict()}"
+        thoughts[index] = Thought(completion, lead)
+    return thoughts
+
+
+def word_asking(asking: Asking, style: Style) -> Prompt:
+    """What an asking puts to the model: a question in words, or a talk with the tools that it offers."""
+    if isinstance(asking.record, Question):
+        return ask(turn(asking.record, asking.order), style)
+    return Prompt(last_user_turn(asking.record.messages), asking.record.tools)

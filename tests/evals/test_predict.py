@@ -1,24 +1,31 @@
 """Answers come once for every record, in order, and the same whether or not the run was interrupted."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 from pydantic import ValidationError
 
 from medtune.artifact import CHECKPOINTS, read_jsonl, write_jsonl
 from medtune.commands import run_command
-from medtune.engines.base import Choices, Engine, Prompt
+from medtune.config import Input
+from medtune.engines.base import Asked, Choices, Engine, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.hf import HfInProcess, open_tokenizer
+from medtune.engines.loading import load_model
 from medtune.engines.parity import learnt_stretches
 from medtune.engines.render import render_dialogue, render_prompt
 from medtune.errors import UserError
 from medtune.evals import predict
-from medtune.evals.config import PredictConfig
-from medtune.evals.predict import word_record
-from medtune.evals.prompt import word_question
+from medtune.evals.asking import Asking, Shown
+from medtune.evals.config import EvaluateConfig, PredictConfig
+from medtune.evals.predict import word_asking
+from medtune.evals.prompt import Style
+from medtune.evals.prompt import ask as word_question
 from medtune.records import (
     Completion,
     Dialogue,
@@ -27,6 +34,7 @@ from medtune.records import (
     Message,
     Prediction,
     Question,
+    Report,
     dialogue_id,
     question_id,
 )
@@ -85,7 +93,7 @@ def test_each_question_is_answered_once_in_each_way_and_in_order(configure: Conf
     rows = predictions(config)
     expected = [(way, question.id) for way in ALL_WAYS for question in QUESTIONS]
     assert [(row.way, row.id) for row in rows] == expected
-    assert set(manifest.files) == {"predictions.jsonl"}
+    assert set(manifest.files) == {"predictions.jsonl", "prompts.jsonl"}
     assert not (config.out / CHECKPOINTS).exists()
     assert (manifest.counts["records"], manifest.counts["predictions"]) == (7, 21)
 
@@ -95,7 +103,7 @@ def test_a_way_holds_what_it_should_and_the_prompt_that_was_put(configure: Confi
     run_command("predict", config)
     written, lettered, clozed = (row for row in predictions(config) if row.id == QUESTIONS[0].id)
     assert written.candidates is None and written.completion is not None
-    assert written.prompt == lettered.prompt == word_question(QUESTIONS[0], "chat")[0].content
+    assert written.prompt == lettered.prompt == word_question(QUESTIONS[0], Style()).messages[0].content
     assert lettered.completion is None and lettered.candidates is not None
     assert {key: value.num_chars for key, value in lettered.candidates.items()} == {"A": 1, "B": 1, "C": 1}
     assert clozed.prompt == QUESTIONS[0].stem
@@ -131,8 +139,8 @@ def test_a_model_is_offered_the_tools_that_it_was_trained_with(
     config = configure("out", [record], engine=engine)
     tokenizer = open_tokenizer(config.engine)
     (trained,) = learnt_stretches(render_dialogue(tokenizer, record.messages, tools=tools))
-    assert word_record(record, config) == Prompt(record.messages[:1], tools)
-    asked = word_record(record, config)
+    asked = word_asking(Asking(record), Style())
+    assert asked == Prompt(record.messages[:1], tools)
     assert render_prompt(tokenizer, asked.messages, tools=asked.tools) == trained.before
     # The tiny model is too small for them, and says by how much.
     with pytest.raises(UserError, match=f"record 1: {len(trained.before)} prompt tokens"):
@@ -165,6 +173,161 @@ def test_rows_per_batch_change_no_greedy_answer(configure: Configure) -> None:
     ).read_bytes()
 
 
+# ---- shots, orders, the base beside its adapter, thinking ----
+
+
+def shown(config: PredictConfig) -> list[Shown]:
+    return list(read_jsonl(config.out / "prompts.jsonl", Shown))
+
+
+def test_what_the_model_got_is_kept_word_by_word_and_token_by_token(configure: Configure) -> None:
+    config = configure("out", QUESTIONS[:2], ways=ALL_WAYS, preset="lm-eval")
+    run_command("predict", config)
+    tokenizer = open_tokenizer(config.engine)
+    rows = shown(config)
+    assert [(row.way, row.id) for row in rows] == [(row.way, row.id) for row in predictions(config)]
+    for row in rows:
+        assert tokenizer.decode(row.ids) == row.text
+    assert rows[2].text.endswith("\n答案：")
+    assert QUESTIONS[0].options["B"] in rows[2].text
+
+
+def test_shots_of_the_own_subject_stand_before_each_question(configure: Configure, tmp_path: Path) -> None:
+    shots = [ask(90 + number).model_copy(update={"split": "dev"}) for number in range(3)]
+    other = ask(99).model_copy(update={"split": "dev", "subject": "外科"})
+    write_jsonl(tmp_path / "dev.jsonl", [other, *shots])
+    values = {"preset": "lm-eval", "ways": ("letter",), "sampling": {"max_new_tokens": 1}}
+    told = {"questions": str(tmp_path / "dev.jsonl"), "num": 2}
+    config = configure("out", QUESTIONS[:3], shots=told, **values)
+    run_command("predict", config)
+    for row in shown(config):
+        assert row.text.index(shots[0].stem) < row.text.index(shots[1].stem)
+        assert shots[2].stem not in row.text and other.stem not in row.text
+    with pytest.raises(UserError, match=r"dev.jsonl: 3 questions of '内科学' and shots.num is 4"):
+        run_command("predict", configure("few", QUESTIONS[:3], shots={**told, "num": 4}, **values))
+    with pytest.raises(UserError, match=r"dev.jsonl:2: is asked too, so its answer would be shown"):
+        run_command("predict", configure("leak", [shots[0]], shots=told, **values))
+
+
+def test_each_order_of_the_options_is_asked_and_turned_back(configure: Configure) -> None:
+    config = configure("out", QUESTIONS[:2], ways=("letter", "cloze"), orders=8)
+    run_command("predict", config)
+    rows = [row for row in predictions(config) if row.way == "letter"]
+    assert [(row.id, row.order) for row in rows] == [
+        (question.id, order) for question in QUESTIONS[:2] for order in (None, "BCA", "CAB")
+    ]
+    assert [row.order for row in predictions(config) if row.way == "cloze"] == [None, None]
+    turned = QUESTIONS[0].model_copy(
+        update={"options": {"A": QUESTIONS[0].options["B"], "B": "熬夜", "C": QUESTIONS[0].options["A"]}}
+    )
+    alone = configure("alone", [turned], ways=("letter",))
+    run_command("predict", alone)
+    (plain,) = predictions(alone)
+    assert plain.candidates and rows[1].candidates
+    for published, place in (("B", "A"), ("C", "B"), ("A", "C")):
+        assert rows[1].candidates[published].logprob == pytest.approx(
+            plain.candidates[place].logprob, abs=1e-4
+        )
+
+
+def test_splits_of_an_exam_are_not_mixed(configure: Configure) -> None:
+    mixed = [QUESTIONS[0], QUESTIONS[1].model_copy(update={"split": "val"})]
+    with pytest.raises(UserError, match=r"mixes splits of an exam \(1 of test, 1 of val\)"):
+        run_command("predict", configure("out", mixed))
+
+
+@pytest.fixture
+def adapter_dir(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    """An adapter with weights of its own over the tiny model."""
+    torch.manual_seed(1)
+    settings = LoraConfig(target_modules="all-linear", init_lora_weights=False)
+    adapted = get_peft_model(load_model(Input(tiny_model_dir), "float32"), settings)
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    return tmp_path / "adapter"
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_the_base_is_asked_beside_its_adapter(
+    configure: Configure, tiny_model_dir: Path, adapter_dir: Path
+) -> None:
+    ways = ("generate", "letter")
+    engine = {"model": str(tiny_model_dir), "adapter": str(adapter_dir)}
+    both = configure("both", QUESTIONS, ways=ways, engine=engine, with_base=True)
+    run_command("predict", both)
+    for name, alone in (("tuned", {"engine": engine}), ("plain", {})):
+        run_command("predict", configure(name, QUESTIONS, ways=ways, **alone))
+    told = {
+        name: (both.out.parent / name / "predictions.jsonl").read_bytes()
+        for name in ("both", "both/base", "tuned", "plain")
+    }
+    assert told["both"] == told["tuned"] != told["plain"]
+    assert told["both/base"] == told["plain"]
+    for name, folder in (("base", both.out / "base"), ("tuned", both.out)):
+        values = {"out": both.out.parent / f"evaluated-{name}", "predictions": str(folder)}
+        questions = str(both.records)
+        run_command("evaluate", EvaluateConfig.model_validate({**values, "questions": questions}))
+    report = Report.model_validate_json((both.out.parent / "evaluated-base" / "report.json").read_bytes())
+    assert "predict.engine.adapter" not in report.provenance
+    assert "predict.engine.model" in report.provenance
+
+
+def test_a_model_thinks_before_its_letter_is_read(configure: Configure) -> None:
+    config = configure("out", QUESTIONS[:2], ways=("letter",), preset="think", think_tokens=3)
+    run_command("predict", config)
+    for row, asked in zip(predictions(config), shown(config), strict=True):
+        assert row.completion and row.candidates
+        assert row.completion.completion_tokens <= 3
+        assert asked.text.endswith(f"{row.completion.text}\n答案：")
+    at_once = configure("at-once", QUESTIONS[:2], ways=("letter",), preset="think")
+    run_command("predict", at_once)
+    assert predictions(at_once)[0].completion is None
+    assert predictions(at_once)[0].candidates != predictions(config)[0].candidates
+
+
+@pytest.mark.parametrize(
+    ("thought", "is_opened", "lead"),
+    [
+        ({"text": "乙对。", "reasoning": None}, False, "乙对。\n答案："),
+        ({"text": "选乙", "reasoning": "想"}, False, "<think>\n想\n</think>\n\n答案："),
+        ({"text": "", "reasoning": "没想完"}, False, "<think>\n没想完\n</think>\n\n答案："),
+        ({"text": "没想完", "reasoning": None}, True, "<think>\n没想完\n</think>\n\n答案："),
+    ],
+)
+def test_a_thought_is_closed_before_the_letter(
+    configure: Configure, thought: dict[str, Any], is_opened: bool, lead: str
+) -> None:
+    class Thinker:
+        def show(self, prompt: Prompt) -> Asked:
+            return Asked("问\n<think>\n" if is_opened else "问\n", [])
+
+        def generate(
+            self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
+        ) -> Iterator[tuple[int, Completion]]:
+            assert (sampling.max_new_tokens, until) == (9, "</think>")
+            yield 0, Completion(**thought, finish="length", prompt_tokens=1, completion_tokens=9)
+
+    config = configure("out", QUESTIONS[:1], ways=("letter",), think_tokens=9)
+    found = predict.think(Thinker(), [Asking(QUESTIONS[0])], config, Style())  # type: ignore[arg-type]
+    assert found[0].lead == lead
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"with_base": True}, "name engine.adapter"),
+        ({"think_tokens": 5}, "add ways"),
+        ({"think_tokens": 5, "ways": ("letter",), "form": "text"}, "needs form: chat"),
+        ({"orders": 4, "ways": ("cloze",)}, "cloze shows no options"),
+        ({"preset": "ceval"}, "preset"),
+    ],
+)
+def test_settings_that_could_not_act_are_refused(
+    configure: Configure, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        configure("out", QUESTIONS, **values)
+
+
 # ---- interrupted ----
 
 
@@ -181,8 +344,16 @@ class Interrupted:
             raise KeyboardInterrupt
         self.num_given += 1
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        for answer in self.engine.generate(prompts, sampling):
+    def show(self, prompt: Prompt) -> Asked:
+        return self.engine.show(prompt)
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        return self.engine.without_adapter()
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
+    ) -> Iterator[tuple[int, Completion]]:
+        for answer in self.engine.generate(prompts, sampling, until=until):
             self.count()
             yield answer
 

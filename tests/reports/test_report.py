@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 import medtune
-from medtune.evals import audit_report, breakdown_tables, confidence_tables
+from medtune.evals import audit_report, breakdown_tables, confidence_tables, order_tables
 from medtune.evals.contrasts import Finding
 from medtune.evals.exam import STATUSES, WAYS, Side
 from medtune.evals.exam_report import report_from
@@ -64,7 +64,7 @@ def keys_made() -> set[str]:
     made |= {f"chance_{side}" for side in get_args(Side)}
     made |= {f"{kind}_{finding}" for kind in ("contrast", "finding") for finding in get_args(Finding)}
     made |= {f"{head}_{name}" for head in ("row", "meaning") for name in confidence_tables.MEASURES}
-    made |= {f"row_{name}" for name in breakdown_tables.MEASURES}
+    made |= {f"row_{name}" for name in (*breakdown_tables.MEASURES, *order_tables.ORDER_MEASURES)}
     made |= {f"audit_{status}" for status in audit_report.STATUSES}
     kinds = [kind.replace(" ", "_") for kind in contamination.KINDS]
     made |= {f"audit_{kind}{tail}" for kind in kinds for tail in ("", "_means")}
