@@ -152,7 +152,9 @@ def argmax(values: dict[str, float]) -> str:
 
 def main() -> None:
     """Nothing; prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers", default="", help="interpreter that has lm-eval")
     parser.add_argument("--only", default="", help="contenders, such as medtune")
     parser.add_argument("--shots", default="0,5", help="numbers of shots")

@@ -22,9 +22,7 @@ def run_medtune(settings: dict[str, Any]) -> Figures:
 
     questions = list(read_jsonl(Path(settings["questions"]), Question))
     start = time.perf_counter()
-    runtime = EngineRuntime(
-        device="cpu", num_threads=settings["threads"], max_batch_rows=settings["batch"]
-    )
+    runtime = EngineRuntime(device="cpu", num_threads=settings["threads"], max_batch_rows=settings["batch"])
     engine = open_engine(HfEngine(model=Input(settings["model"])), runtime)
     loaded = time.perf_counter()
     shots = None
@@ -52,9 +50,7 @@ def run_lm_eval(settings: dict[str, Any]) -> Figures:
 
     torch.set_num_threads(settings["threads"])
     start = time.perf_counter()
-    model = HFLM(
-        pretrained=settings["model"], dtype="float32", device="cpu", batch_size=settings["batch"]
-    )
+    model = HFLM(pretrained=settings["model"], dtype="float32", device="cpu", batch_size=settings["batch"])
     tasks = TaskManager(include_path=settings["task"], include_defaults=False)
     loaded = time.perf_counter()
     told = simple_evaluate(

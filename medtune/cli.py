@@ -22,6 +22,7 @@ OTHER_COMMANDS = {
     "inspect": "statistics, samples and dropped rows of a prepared directory",
     "preview": "the first rows of a pt or sft config, token by token, what is learnt in colour",
     "plan": "rows, steps, hours and memory of a pt or sft config, before anything loads",
+    "report": "the report of an evaluation: written again from its scores, or checked against them",
     "power": "which difference an exam of n items can show",
     "catalog": "data sets, exams and models of the field: where they lie, who may use them",
 }
@@ -47,7 +48,7 @@ class Arguments(NamedTuple):
 
 
 FLAGS = ("help", "version", "replace", "check", "verify")
-FLAGS_OF = {**dict.fromkeys(OTHER_COMMANDS, ""), "run": "check", "lineage": "verify"}
+FLAGS_OF = {**dict.fromkeys(OTHER_COMMANDS, ""), "run": "check", "lineage": "verify", "report": "verify"}
 """The flag that a command knows besides help; the others know `replace`."""
 
 
@@ -243,6 +244,13 @@ def lines_of_power(arguments: Arguments) -> Iterator[str]:
     return vars(import_module("medtune.evals.power"))["power_lines"](arguments.overrides)  # heavy: scipy
 
 
+def lines_of_report(arguments: Arguments) -> Iterator[str]:
+    """What was written of a report, or found to hold."""
+    words = [f"evaluation={folder}" for folder in arguments.files] + arguments.overrides
+    words += ["verify=true"] if "verify" in arguments.flags else []
+    return vars(import_module("medtune.evals.rebuild"))["report_lines"](words)  # heavy: scipy
+
+
 def lines_of_lineage(arguments: Arguments) -> Iterator[str]:
     """A tree of what a directory came from."""
     from medtune.listing import lineage_lines
@@ -265,6 +273,7 @@ LINES = {
     "inspect": lines_of_records,
     "preview": lines_of_preview,
     "plan": lines_of_plan,
+    "report": lines_of_report,
     "power": lines_of_power,
     "catalog": lines_of_catalog,
 }

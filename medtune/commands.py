@@ -33,7 +33,7 @@ COMMANDS = {
     "sft": Command("SftConfig", "medtune.train.sft", 2, "fine-tune on dialogues, by LoRA or in full"),
     "merge": Command("MergeConfig", "medtune.train.merge", 2, "adapter + base -> one model, proven equal"),
     "predict": Command("PredictConfig", "medtune.evals.predict", 2, "a model answers an exam or dialogues"),
-    "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 2, "score the answers, write a report"),
+    "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 3, "score the answers, write a report"),
     "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
     "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
 }

@@ -186,6 +186,10 @@ class Score(Row):
     answer: str | None = None
     gold: str | None = None
     note: str | None = None
+    rule: str | None = None
+    """By which rule free text was read."""
+    span: tuple[int, int] | None = None
+    """Where in the text the words stand that decided: start and end, in characters."""
     logprobs: dict[str, float] | None = None
     """What the candidate answers were compared by, natural logarithms."""
 

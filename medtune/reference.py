@@ -10,11 +10,11 @@ from pydantic_core import PydanticUndefined
 
 from medtune.commands import COMMANDS, config_of
 from medtune.config import Config, models_in
-from medtune.evals.config import PowerConfig
+from medtune.evals.config import PowerConfig, ReportConfig
 from medtune.train.plan_config import PlanConfig
 
-KEYS_OF: dict[str, type[Config]] = {"plan": PlanConfig, "power": PowerConfig}
-"""Commands that print and make nothing, but have keys."""
+KEYS_OF: dict[str, type[Config]] = {"plan": PlanConfig, "power": PowerConfig, "report": ReportConfig}
+"""Commands that make no directory, but have keys."""
 
 TYPES = {
     "str": "text",
@@ -125,7 +125,7 @@ def describe(command: str) -> str:
     if command in OTHER_HELP:
         return OTHER_HELP[command]
     config = KEYS_OF.get(command) or config_of(command)
-    summary = COMMANDS[command].summary if command in COMMANDS else "prints, makes nothing"
+    summary = COMMANDS[command].summary if command in COMMANDS else "makes no directory"
     lines = [
         f"medtune {command} [FILE.yaml] [KEY=VALUE …]: {summary}",
         "",

@@ -142,7 +142,7 @@ class Reader:
             file = self.home / name if (self.home / name).exists() else ROOT / name
             recipe = read_recipe(file, arguments.overrides)
             self.made |= {step.config.out for step in recipe.steps}
-        elif command in ("lineage", "inspect"):
+        elif command in ("lineage", "inspect", "report"):
             assert Path(arguments.files[0]) in self.made, f"{page}: {line}: nothing made {arguments.files[0]}"
         elif command == "power":
             load(PowerConfig, None, arguments.overrides)

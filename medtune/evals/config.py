@@ -88,6 +88,9 @@ class EvaluateConfig(CommandConfig):
     """Directory that `audit` made of the training data; accuracy is told for clean items and others apart."""
     name: str = ""
     """What the report calls the model; its directory name when empty."""
+    texts: bool = True
+    """Whether `items.html` shows the texts of questions and answers; `false` for a report to be passed on
+    where the texts may not be."""
 
 
 class AuditConfig(CommandConfig):
@@ -142,6 +145,19 @@ def words_of_comparison(folders: Sequence[str]) -> list[str]:
     out = Path(folders[0]).parent / f"compare-{'-'.join(names)}"
     told = {arm: [folder] for arm, folder in zip(arms, folders, strict=True)}
     return [f"arms={json.dumps(told, ensure_ascii=False)}", f"out={out}"]
+
+
+class ReportConfig(Config):
+    """Write the report of an evaluation again from its saved files, or check it against them.
+
+    `medtune report DIR` and `medtune report DIR --verify` are enough.
+    """
+
+    evaluation: Path
+    """Directory that `evaluate` made."""
+    verify: bool = False
+    """Change nothing: tell whether every score follows from its answer, every figure from the scores, and
+    every file is as it was made. The flag `--verify` says the same."""
 
 
 class PowerConfig(Config):

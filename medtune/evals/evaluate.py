@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import orjson
 
-from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_jsonl
+from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_bytes
 from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
 from medtune.evals.exam import AUDIT, Audited, Item, item_of, score_all
-from medtune.evals.exam_report import report_from
 from medtune.evals.prompt import BASE
+from medtune.evals.saved import Saved, Stamp, render_pages, save
+from medtune.evals.shown import show
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
 from medtune.reports.phrases import phrase
-from medtune.reports.report import write_reports
 
 UNTOLD = ("out", "records", "runtime", "with_base")
 """Settings of predict that do not say how the model was asked."""
@@ -33,33 +33,33 @@ class Lineage(NamedTuple):
 
 
 def run(config: EvaluateConfig) -> Counts:
-    """How many answers are right in each way. Writes scores, items and the report."""
+    """How many answers are right in each way. Writes scores, items, their texts and the report."""
     questions = read_questions(config.questions.path)
     where = config.predictions.path / "predictions.jsonl"
-    scores = score_all(
-        list(read_jsonl(where, Prediction)), questions, cloze_norm=config.cloze_norm, where=str(where)
-    )
-    write_jsonl(config.out / "scores.jsonl", scores)
+    predictions = list(read_jsonl(where, Prediction))
+    scores = score_all(predictions, questions, cloze_norm=config.cloze_norm, where=str(where))
     items = [item_of(question) for question in questions.values()]
     if config.audit:
         items = tag_by_audit(items, config.audit)
-    write_jsonl(config.out / "items.jsonl", items)
     lineage = trace(config.predictions.path)
     num_seen = len(lineage.seen & set(questions))
-    report = report_from(
-        scores,
-        items,
+    stamp = Stamp(
         name=config.name or config.predictions.path.resolve().name,
-        warnings=warn_of_lineage(num_seen, len(items), lineage.broken),
+        warnings=tuple(warn_of_lineage(num_seen, len(items), lineage.broken)),
         provenance=describe(config) | {"exam_items_seen": f"{num_seen} of {len(items)}"},
     )
-    write_reports(report, config.out)
-    shown = {
+    shown = list(show(questions.values(), predictions)) if config.texts else None
+    saved = Saved(scores, items, shown, stamp)
+    save(saved, config.out)
+    report, files = render_pages(saved)
+    for name, content in files.items():
+        write_bytes(config.out / name, content)
+    told = {
         name.removesuffix(".accuracy"): f"{estimate.value:.4f} ({estimate.count}/{estimate.n})"
         for name, estimate in report.metrics.items()
         if name.endswith((".accuracy", ".unparsed"))
     }
-    return {**shown, "n": len(items), "exam_items_seen": num_seen}
+    return {**told, "n": len(items), "exam_items_seen": num_seen}
 
 
 def read_questions(path: Path) -> dict[str, Question]:

@@ -44,6 +44,15 @@ class Audited(Row):
     status: str
 
 
+class Read(NamedTuple):
+    """What came of reading a free answer: the letters or None, why, by which rule and from where."""
+
+    answer: str | None
+    status: str
+    rule: str | None = None
+    span: tuple[int, int] | None = None
+
+
 class ChanceTest(NamedTuple):
     """Where an accuracy lies against guessing."""
 
@@ -108,9 +117,9 @@ def compare_with_chance(count: int, items: Sequence[Item]) -> ChanceTest:
 def score_prediction(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> Score:
     """1 or 0 for one answer, in the way that it was given. For free text `note` says how it was read."""
     if prediction.way == "generate":
-        logprobs, (answer, note) = None, _read_text(prediction, question)
+        logprobs, (answer, note, rule, span) = None, _read_text(prediction, question)
     else:
-        logprobs, note = _weigh(prediction, question, cloze_norm), None
+        logprobs, note, rule, span = _weigh(prediction, question, cloze_norm), None, None, None
         answer = max(sorted(logprobs), key=logprobs.__getitem__)  # the first in the alphabet among equals
     return Score(
         id=question.id,
@@ -120,21 +129,27 @@ def score_prediction(prediction: Prediction, question: Question, cloze_norm: Clo
         answer=answer,
         gold=question.answer,
         note=note,
+        rule=rule,
+        span=span,
         logprobs=logprobs,
     )
 
 
-def _read_text(prediction: Prediction, question: Question) -> tuple[str | None, str]:
+def _read_text(prediction: Prediction, question: Question) -> Read:
     completion = prediction.completion
     if completion is None:
         raise UserError(f"question {question.id}: its `generate` prediction has no completion; predict again")
     if completion.finish == "error":
-        return None, "error"
+        return Read(None, "error")
     shown = turn(question, prediction.order)
     found = find_choice(completion.text, shown.options, multi=question.is_multiple)
-    if found.answer is not None:
-        return turn_back(found.answer, list(shown.options), prediction.order), found.status
-    return None, "truncated" if found.status == "none" and completion.finish == "length" else found.status
+    if not found.rule:
+        is_cut = found.status == "none" and completion.finish == "length"
+        return Read(None, "truncated" if is_cut else found.status)
+    if found.answer is None:
+        return Read(*found)
+    letters = turn_back(found.answer, list(shown.options), prediction.order)
+    return Read(*found._replace(answer=letters))
 
 
 def _weigh(prediction: Prediction, question: Question, cloze_norm: ClozeNorm) -> dict[str, float]:
@@ -200,7 +215,7 @@ def score_all(
     for way in ways:
         asked = Counter(name for own, name, _ in found if own == way)
         num_orders = max(asked.values())
-        wanted = [
+        wanted: list[tuple[Way, str, str | None]] = [
             (way, name, order)
             for name, question in questions.items()
             for order in list_orders(question, num_orders)

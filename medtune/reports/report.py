@@ -10,7 +10,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from medtune.artifact import write_bytes, write_text
+from medtune.artifact import write_bytes
 from medtune.records import Phrase, Report, Table
 from medtune.reports.charts import draw, name_reference
 from medtune.reports.phrases import LANGUAGES, Language, fill
@@ -19,7 +19,7 @@ from medtune.reports.wording import Words, word_cell
 TEMPLATE = "report.html.jinja"
 WORDS = {
     name: Phrase(key=f"page_{name}")
-    for name in ("warning", "provenance", "disclaimer", "verdict", "figures", "interval", "switch")
+    for name in ("warning", "provenance", "disclaimer", "verdict", "figures", "interval", "switch", "browse")
 }
 """The words around every report. Another kind of report gives its own: `{**WORDS, "verdict": phrase(…)}`."""
 
@@ -60,11 +60,22 @@ class ReportView(NamedTuple):
 
 
 def write_reports(report: Report, out: Path) -> None:
-    """Nothing; `out` then holds the report in JSON, Markdown (Chinese, English) and as a web page of both."""
-    write_bytes(out / "report.json", render_json(report))
-    write_text(out / "report.md", render_markdown(report, "zh"))
-    write_text(out / "report.en.md", render_markdown(report, "en"))
-    write_text(out / "report.html", render_html(report))
+    """Nothing; `out` then holds the files of the report."""
+    for name, content in render_reports(report).items():
+        write_bytes(out / name, content)
+
+
+def render_reports(report: Report, *, items_page: str = "") -> dict[str, bytes]:
+    """The report by file name: JSON, Markdown (Chinese, English) and a web page of both.
+
+    The web page leads to `items_page`, a file beside it, where one is named.
+    """
+    return {
+        "report.json": render_json(report),
+        "report.md": render_markdown(report, "zh").encode("utf-8"),
+        "report.en.md": render_markdown(report, "en").encode("utf-8"),
+        "report.html": render_html(report, items_page=items_page).encode("utf-8"),
+    }
 
 
 def render_json(report: Report) -> bytes:
@@ -72,14 +83,14 @@ def render_json(report: Report) -> bytes:
     return orjson.dumps(report.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def render_html(report: Report, *, words: Mapping[str, Phrase] = WORDS) -> str:
+def render_html(report: Report, *, words: Mapping[str, Phrase] = WORDS, items_page: str = "") -> str:
     """One page with both languages and a switch, no scripts and nothing to fetch."""
     room = FileSystemLoader(Path(__file__).parent, encoding="utf-8")
     environment = Environment(
         loader=room, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(TEMPLATE).render(
-        views=[view(report, language, words=words) for language in LANGUAGES]
+        views=[view(report, language, words=words) for language in LANGUAGES], items_page=items_page
     )
 
 

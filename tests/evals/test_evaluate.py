@@ -14,6 +14,7 @@ from medtune.evals.evaluate import run
 from medtune.evals.exam import Item, chance_of, compare_with_chance
 from medtune.evals.exam_report import report_from
 from medtune.evals.published import scores_from_matrix
+from medtune.evals.shown import Shown
 from medtune.records import (
     Completion,
     Estimate,
@@ -103,6 +104,34 @@ def find_table(report: Report, name: str) -> Table:
 # ---- the command ----
 
 
+def test_scores_tell_by_which_rule_and_words_a_reply_was_read(tmp_path: Path):
+    questions = [ask(number) for number in range(3)]
+    texts = ["我想了想。答案：B", "天气不错", "𠮷答案是A或B"]
+    config = set_up(
+        tmp_path, questions, [reply(one, text) for one, text in zip(questions, texts, strict=True)]
+    )
+    run(config)
+    clear, unread, vague = read_scores(config)
+    assert clear.rule == "colon" and clear.span and texts[0][slice(*clear.span)] == "B"
+    assert (unread.rule, unread.span) == (None, None)
+    assert vague.note == "ambiguous" and vague.rule and vague.span
+
+
+def test_texts_stand_in_a_file_of_their_own_and_can_be_left_out(tmp_path: Path):
+    question = ask(1, case="男，60岁，胸痛")
+    config = set_up(tmp_path, [question], [reply(question, "答案：B，因为如此")])
+    run(config)
+    (shown,) = read_jsonl(config.out / "shown.jsonl", Shown)
+    assert (shown.stem, shown.case, shown.options) == (question.stem, question.case, question.options)
+    assert shown.replies["generate"].text == "答案：B，因为如此"
+    bare = config.model_copy(update={"out": tmp_path / "bare", "texts": False})
+    run(bare)
+    assert not (bare.out / "shown.jsonl").exists()
+    for path in bare.out.iterdir():
+        page = path.read_text(encoding="utf-8")
+        assert not [text for text in ("正确的是", "胸痛", "乙1", "因为如此") if text in page], path.name
+
+
 def test_unparsed_answers_are_wrong_and_counted_apart(tmp_path: Path):
     questions = [ask(number) for number in range(8)]
     texts = ["答案：B", "答案：A", "B", "", "抱歉，我无法回答这个问题。", "天气不错", "答案：B", "选B"]
@@ -180,7 +209,8 @@ def test_every_number_comes_from_scores_and_items(tmp_path: Path):
     )
     assert again == report
     assert {path.name for path in config.out.iterdir()} == {
-        "scores.jsonl", "items.jsonl", "report.json", "report.md", "report.en.md", "report.html",
+        "scores.jsonl", "items.jsonl", "shown.jsonl", "stamp.json", "items.html",
+        "report.json", "report.md", "report.en.md", "report.html",
     }  # fmt: skip
 
 

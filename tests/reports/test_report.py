@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 import medtune
-from medtune.evals import audit_report, breakdown_tables, confidence_tables, order_tables
+from medtune.evals import audit_report, breakdown_tables, confidence_tables, item_page, order_tables
 from medtune.evals.contrasts import Finding
 from medtune.evals.exam import STATUSES, WAYS, Side
 from medtune.evals.exam_report import report_from
@@ -69,6 +69,7 @@ def keys_made() -> set[str]:
     kinds = [kind.replace(" ", "_") for kind in contamination.KINDS]
     made |= {f"audit_{kind}{tail}" for kind in kinds for tail in ("", "_means")}
     made |= {f"tag_{kind}" for kind in breakdown_tables.KINDS}
+    made |= {f"items_{word}" for word in item_page.WORDS}
     return made
 
 
@@ -157,6 +158,11 @@ def test_the_page_needs_nothing_from_outside():
     assert not page.links and not page.names & {"script", "link", "iframe", "img"}
     assert "http" not in text and "@import" not in text and "url(" not in text
     assert {"svg", "details", "table"} <= page.names
+
+
+def test_the_page_leads_to_the_items_beside_it():
+    page = Page(render_html(sample(), items_page="items.html"))
+    assert page.links == ["items.html#lang=zh", "items.html#lang=en"] and "script" not in page.names
 
 
 def test_the_page_holds_both_languages_with_chinese_first():
