@@ -27,6 +27,15 @@ class Choices(NamedTuple):
     """The same prompt without the question, for the prior likelihood."""
 
 
+class Reading(NamedTuple):
+    """How a model reads a text, token by token from the second one on."""
+
+    logprobs: tuple[float, ...]
+    """Of each token after those before it, natural logarithms."""
+    is_greedy: tuple[bool, ...]
+    """Whether it is the likeliest one there, which greedy writing would have chosen."""
+
+
 class Engine(Protocol):
     """Prompts in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
 
@@ -36,6 +45,10 @@ class Engine(Protocol):
 
     def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
         """(index, likelihoods by candidate key) of each question, as soon as its batch is done."""
+        ...
+
+    def read(self, texts: Sequence[str], *, is_bare: bool = False) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of each plain text, batch by batch; `is_bare` switches an adapter off."""
         ...
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import log_softmax
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from medtune.engines.base import Choices, Prompt
+from medtune.engines.base import Choices, Prompt, Reading
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.dress import dress
 from medtune.engines.ending import list_ids
@@ -19,6 +19,7 @@ from medtune.engines.loading import (
     quiet_peft,
     virtual_tokens,
 )
+from medtune.engines.reading import encode_texts, read_rows
 from medtune.engines.render import decode, encode, prompt_text, render_prompt, stop_ids
 from medtune.errors import UserError
 from medtune.records import Completion, Likelihood
@@ -207,3 +208,8 @@ class HfInProcess:
             ids[row, part] = torch.tensor(tokens)
             attention[row, part] = 1
         return ids.to(self.device), attention.to(self.device)
+
+    def read(self, texts: Sequence[str], *, is_bare: bool = False) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of each plain text, the longest first."""
+        rows = encode_texts(self.tokenizer, texts, context=self.context)
+        yield from read_rows(self.model, rows, self._batches([len(row) for row in rows]), is_bare=is_bare)
