@@ -87,6 +87,13 @@ class SignalsConfig(CommandConfig):
     runtime: EngineRuntime = EngineRuntime()
     """What changes speed and not the readings."""
 
+    @model_validator(mode="after")
+    def _has_no_settings_of_talks(self) -> "SignalsConfig":
+        for name, value in (("template", self.engine.template), ("thinking", self.engine.thinking)):
+            if value is not None:
+                raise ValueError(f"items are read as plain text; leave engine.{name} out")
+        return self
+
 
 class CompareConfig(CommandConfig):
     """Compare arms of an experiment on the same exam, paired question by question."""

@@ -28,8 +28,8 @@ from medtune.scorers.exposure import completion_accuracy, loss_drop, min_k, orde
 
 BLOCK_ITEMS = 64
 """Items read at once. Batches are made inside a block, so that a resumed run makes the same ones."""
-UNTOLD = ("model", "adapter")
-"""Settings of the engine that say where something lies; the manifest tells what it is."""
+UNTOLD = ("model", "adapter", "template", "thinking")
+"""Settings of the engine that say where something lies, or that are empty here; the manifest has them all."""
 
 
 class Asked(NamedTuple):

@@ -19,7 +19,7 @@ from medtune.scorers.stats import holm
 
 Side = Literal["exam", "reference"]
 Signal = Literal["min_k", "completion", "order", "loss_drop"]
-Finding = Literal["exposure", "none", "reversed"]
+Finding = Literal["exposure", "none", "reversed", "flat"]
 SIGNALS: tuple[Signal, ...] = ("min_k", "completion", "order", "loss_drop")
 ALPHA = 0.05
 MIN_UNITS = 20
@@ -49,10 +49,16 @@ class Result(NamedTuple):
     adjusted_below: float
     means: tuple[float, float]
     """Of exam and reference."""
+    is_flat: bool
+    """Whether every item of both sets has the same value."""
 
     @property
     def finding(self) -> Finding:
-        """What the signal shows; `reversed` when the model is more at home in the reference."""
+        """What the signal shows: `reversed` when the model is more at home in the reference, `flat` when all
+        items have the same value.
+        """
+        if self.is_flat:
+            return "flat"
         if self.adjusted < ALPHA:
             return "exposure"
         return "reversed" if self.adjusted_below < ALPHA else "none"
@@ -104,7 +110,8 @@ def compare_sets(
         rng = np.random.default_rng([seed, SIGNALS.index(signal)])
         shift = permutation_test(exam, reference, rng=rng, num_permutations=num_permutations)
         means = (float(exam.mean()), float(reference.mean()))
-        results.append(Result(signal, estimate_auc(exam, reference), shift, 1.0, 1.0, means))
+        is_flat = bool(np.ptp(np.concatenate([exam, reference])) == 0)
+        results.append(Result(signal, estimate_auc(exam, reference), shift, 1.0, 1.0, means, is_flat))
     above = holm([result.shift.p_above for result in results])
     below = holm([result.shift.p_below for result in results])
     return [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from medtune.artifact import claim, make, read_jsonl, write_json, write_jsonl
 from medtune.commands import run_command
@@ -54,7 +55,7 @@ EXAM, REFERENCE = make_items(NUM_EXAM, seed=1), make_items(NUM_REFERENCE, seed=2
 
 @pytest.fixture(scope="session")
 def exposed_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model after a hundred steps on the exam's text."""
+    """The tiny model after thirty times reading the exam's text."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -64,13 +65,14 @@ def exposed_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFac
     tokenizer = load_tokenizer(Input(tiny_model_dir))
     model = load_model(Input(tiny_model_dir), "float32")
     rows = [torch.tensor(encode_plain(tokenizer, text_of(item))) for item in EXAM]
-    ids = pad_sequence(rows, batch_first=True, padding_value=-100)
     with torch.no_grad():  # it was made with large weights, which learn badly
         for weight in model.parameters():
             weight.div_(10 if weight.ndim > 1 else 1)
     torch.manual_seed(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(100):
+    for step in range(120):
+        start = 10 * step % len(rows)
+        ids = pad_sequence(rows[start : start + 10], batch_first=True, padding_value=-100)
         loss = model(input_ids=ids.clamp(min=0), labels=ids).loss
         loss.backward()
         optimizer.step()
@@ -92,6 +94,8 @@ def configure(tiny_model_dir: Path, tmp_path: Path) -> Configure:
             "engine": {"model": str(tiny_model_dir)},
             "exam": str(tmp_path / "exam.jsonl"),
             "reference": str(tmp_path / "reference.jsonl"),
+            "num_orders": 5,
+            "num_permutations": 2000,
             "runtime": {"device": "cpu", "num_threads": 1},
         }
         return SignalsConfig.model_validate({**base, **values})
@@ -119,6 +123,7 @@ def report_of(config: SignalsConfig) -> Report:
 # ---- what is found ----
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_the_exam_is_consistent_with_exposure(
     configure: Configure, exposed_model_dir: Path
 ):
@@ -129,7 +134,8 @@ def test_a_model_that_learnt_the_exam_is_consistent_with_exposure(
     assert [sign.signal for sign in signs[:3]] == ["min_k", "completion", "order"]
     results = compare_sets(signs, ["min_k", "completion", "order"], num_permutations=10_000, seed=42)
     assert [result.finding for result in results] == ["exposure"] * 3
-    assert all(result.adjusted < 0.01 and result.auc.low > 0.8 for result in results)
+    assert all(result.adjusted < 0.01 and result.auc.low > 0.6 for result in results)
+    assert results[0].auc.low > 0.9  # Min-K%
     english, chinese = words_of(config)
     assert "3 of 3 signals are consistent with exposure to this exam" in english and "no proof" in english
     assert "与“见过这些考题”相符" in chinese and "不是证据" in chinese
@@ -148,6 +154,7 @@ def test_a_model_that_did_not_shows_no_sign(configure: Configure):
     refuse_verdicts(config)
 
 
+@pytest.mark.slow
 def test_a_reference_that_was_learnt_itself_is_told(configure: Configure, exposed_model_dir: Path):
     config = configure(exam=REFERENCE, reference=EXAM, engine={"model": str(exposed_model_dir)})
     run(config)
@@ -243,6 +250,13 @@ def test_too_few_items_are_refused(configure: Configure):
         run(configure(reference=one_case))
 
 
+def test_settings_of_talks_are_refused(configure: Configure, tiny_model_dir: Path):
+    with pytest.raises(ValidationError, match=r"read as plain text; leave engine.template out"):
+        configure(engine={"model": str(tiny_model_dir), "template": "chatml"})
+    with pytest.raises(ValidationError, match=r"read as plain text; leave engine.thinking out"):
+        configure(engine={"model": str(tiny_model_dir), "thinking": False})
+
+
 def test_items_too_short_for_the_setting_are_refused(configure: Configure):
     with pytest.raises(UserError, match="hold no run of completion_tokens=200; lower that"):
         run(configure(completion_tokens=200))
@@ -278,6 +292,12 @@ def make_report(signs: list[Sign]) -> Report:
 def test_items_of_a_case_count_as_one():
     report = make_report([*make_signs(90, side="exam", per_case=3), *make_signs(40, side="reference")])
     assert report.n == report.metrics["min_k.auc"].n == 30
+
+
+def test_a_signal_that_is_the_same_for_all_items_says_nothing():
+    signs = [*make_signs(30, side="exam"), *make_signs(30, side="reference")]
+    page = render_markdown(make_report([sign.model_copy(update={"value": 0.0}) for sign in signs]), "en")
+    assert "Least likely tokens (Min-K%): the same for every item, so it says nothing. AUC 0.500" in page
 
 
 def test_sets_of_other_lengths_are_told():
