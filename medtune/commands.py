@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": Command("PredictConfig", "medtune.evals.predict", 2, "a model answers an exam or dialogues"),
     "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 3, "score the answers, write a report"),
     "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
+    "signals": Command("SignalsConfig", "medtune.evals.signals", 1, "signs that a model has seen an exam"),
     "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
 }
 

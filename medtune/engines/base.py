@@ -39,6 +39,15 @@ class Asked(NamedTuple):
     ids: list[int]
 
 
+class Reading(NamedTuple):
+    """How a model reads a text, token by token from the second one on."""
+
+    logprobs: tuple[float, ...]
+    """Of each token after those before it, natural logarithms."""
+    is_greedy: tuple[bool, ...]
+    """Whether it is the likeliest one there, which greedy writing would have chosen."""
+
+
 class Engine(Protocol):
     """Prompts in, text or likelihoods out; results come in the order of what was asked, batch by batch."""
 
@@ -61,6 +70,10 @@ class Engine(Protocol):
 
     def without_adapter(self) -> AbstractContextManager[None]:
         """While it lasts the base answers alone; an engine without an adapter refuses."""
+        ...
+
+    def read(self, texts: Sequence[str]) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of each plain text, batch by batch."""
         ...
 
 

@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from medtune.engines.asking import encode_candidates, show_prompt
-from medtune.engines.base import Asked, Choices, Prompt
+from medtune.engines.base import Asked, Choices, Prompt, Reading
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.control import unfence
 from medtune.engines.dress import dress
@@ -23,6 +23,7 @@ from medtune.engines.loading import (
     quiet_peft,
     virtual_tokens,
 )
+from medtune.engines.reading import encode_texts, read_rows
 from medtune.engines.render import decode, stop_ids
 from medtune.engines.trees import Tree, grow_tree
 from medtune.errors import UserError
@@ -154,6 +155,11 @@ class HfInProcess:
                     )
                 },
             )
+
+    def read(self, texts: Sequence[str]) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of each plain text, the longest first."""
+        rows = encode_texts(self.tokenizer, texts, context=self.context)
+        yield from read_rows(self.model, rows, self._batches([len(row) for row in rows]))
 
     @contextmanager
     def without_adapter(self) -> Generator[None]:

@@ -1,4 +1,4 @@
-"""What predict, evaluate and compare may be told."""
+"""What the commands of this room may be told."""
 
 import json
 from collections.abc import Sequence
@@ -102,6 +102,36 @@ class AuditConfig(CommandConfig):
     """Files of questions that will be reported on."""
     drop: Literal["contaminated", "suspect"] = "contaminated"
     """Which records are left out of `clean.jsonl`: those that hold an item, or also those that may."""
+
+
+class SignalsConfig(CommandConfig):
+    """Ask a model itself whether it reads an exam as if it had seen it: signals, and never proof."""
+
+    engine: HfEngine
+    """The model to be asked. With an adapter it is also asked without it, for what tuning changed."""
+    exam: Input
+    """File of questions that the model may have seen, such as `runs/exam/test.jsonl`."""
+    reference: Input
+    """File of questions of the same kind that it cannot have seen: newer, unpublished or your own."""
+    min_k_share: float = Field(default=0.2, gt=0, le=1)
+    """Share of an item's tokens, the least likely ones, that Min-K% averages over."""
+    completion_tokens: int = Field(default=5, ge=1)
+    """Tokens that a model must complete word for word from what stands before them."""
+    num_orders: int = Field(default=8, ge=1, le=100)
+    """Other orders of an item's options that the published one is held against, where there are as many."""
+    num_permutations: int = Field(default=10_000, ge=1000)
+    """Draws of the permutation tests."""
+    seed: int = Field(default=42, ge=0)
+    """Seed of these draws and of the orders."""
+    runtime: EngineRuntime = EngineRuntime()
+    """What changes speed and not the readings."""
+
+    @model_validator(mode="after")
+    def _has_no_settings_of_talks(self) -> "SignalsConfig":
+        for name, value in (("template", self.engine.template), ("thinking", self.engine.thinking)):
+            if value is not None:
+                raise ValueError(f"items are read as plain text; leave engine.{name} out")
+        return self
 
 
 class CompareConfig(CommandConfig):

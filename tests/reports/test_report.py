@@ -10,7 +10,14 @@ import orjson
 import pytest
 
 import medtune
-from medtune.evals import audit_report, breakdown_tables, confidence_tables, item_page, order_tables
+from medtune.evals import (
+    audit_report,
+    breakdown_tables,
+    confidence_tables,
+    item_page,
+    order_tables,
+    signals_report,
+)
 from medtune.evals.contrasts import Finding
 from medtune.evals.exam import STATUSES, WAYS, Side
 from medtune.evals.exam_report import report_from
@@ -70,6 +77,8 @@ def keys_made() -> set[str]:
     made |= {f"audit_{kind}{tail}" for kind in kinds for tail in ("", "_means")}
     made |= {f"tag_{kind}" for kind in breakdown_tables.KINDS}
     made |= {f"items_{word}" for word in item_page.WORDS}
+    made |= {f"exposure_{finding}" for finding in get_args(signals_report.Finding)}
+    made |= {f"signal_{signal}{tail}" for signal in signals_report.SIGNALS for tail in ("", "_means")}
     return made
 
 
