@@ -112,7 +112,7 @@ def find_subject(row: Raw, benchmark: Benchmark, source: Source) -> str:
         found = [str(row.values.get(benchmark.by, "")).strip()]
     else:
         inside = Path(_inside(Opened(str(row.file), "", "", iter(())), source))
-        names = [inside.name.partition(".")[0], *reversed(inside.parts[:-1])]
+        names = [inside.name.partition(".")[0], *reversed(inside.parts[:-1]), row.file.parent.name]
         found = [max(own, key=len) for name in names if (own := [key for key in known if _bears(name, key)])]
     if not found or found[0] not in known:
         told = f"{benchmark.by} {found[0]!r}" if found else "the name of file and folder"
