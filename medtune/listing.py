@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 
 from medtune.artifact import Counts, product_files, read_manifest
+from medtune.data.benchmarks import Benchmark, read_benchmarks
 from medtune.data.catalog import Row, find_row, read_catalog
 from medtune.errors import UserError
 from medtune.lineage import Ancestor, ancestors
@@ -85,6 +86,9 @@ def row_lines(name: str, row: Row) -> Iterator[str]:
         "note": row.note,
     }
     yield from (f"  {fit(key, 14)}{value}" for key, value in facts.items() if value)
+    benchmark = read_benchmarks().get(name)
+    if benchmark:
+        yield from benchmark_lines(benchmark)
     yield ""
     if not row.address:
         yield "  Fetch its files by hand, then name their path"
@@ -92,8 +96,32 @@ def row_lines(name: str, row: Row) -> Iterator[str]:
     else:
         address = f"catalog:{name}"
         yield f"  medtune download source={address} out=data/{name}"
-    if row.kind != "model":
+    if benchmark:
+        source = f"benchmark:{name}" if row.address else f"'{{path: PATH, benchmark: {name}}}'"
+        yield f"  medtune prepare source={source} out=runs/{name}"
+    elif row.kind != "model":
         yield f"  medtune prepare source={address} out=runs/{name}"
+
+
+def benchmark_lines(benchmark: Benchmark) -> Iterator[str]:
+    """How many questions a known exam has, by subject and split; those taken unless told are marked."""
+    chosen = benchmark.choose(())
+    subjects = benchmark.subjects
+    splits = benchmark.splits
+    yield ""
+    yield f"  {fit(benchmark.unit, 58)}" + "".join(f"{split:>9}" for split in splits)
+    for key, subject in subjects.items():
+        counts = "".join(f"{subject.count_of(split) or '?':>9}" for split in splits)
+        mark = "*" if key in chosen and len(chosen) < len(subjects) else " "
+        yield f"{mark} {fit(key, 42)}{fit(subject.zh, 16)}{counts}"
+    if benchmark.totals:
+        totals = "".join(f"{benchmark.totals.get(split, '?'):>9}" for split in splits)
+        yield f"  {fit('all together', 58)}{totals}"
+    yield f"  {fit('numbers from', 14)}{benchmark.counts_from}"
+    if benchmark.note:
+        yield f"  {fit('note', 14)}{benchmark.note}"
+    if len(chosen) < len(subjects):
+        yield "  * taken unless `subjects` names others"
 
 
 def counts_line(counts: Counts) -> str:

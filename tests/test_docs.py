@@ -24,7 +24,7 @@ from medtune.reference import reference_page
 from medtune.train.plan_config import read_plan
 
 ROOT = Path(__file__).parents[1]
-DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split")
+DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split", "benchmarks")
 TRAIN = ("train", "preview", "length", "plan", "resume", "many-gpus", "merge")
 HOW_TO = (*DATA, "choose", *TRAIN, "predict-evaluate", "audit", "signals", "compare", "recipes", "artifacts")
 """In reading order: each page may use what the pages before it made."""

@@ -8,10 +8,11 @@ import orjson
 from pydantic import ValidationError
 
 from medtune.data.annotate import annotate
+from medtune.data.benchmarks import EXAM_SPLITS, Split
 from medtune.data.boilerplate import cut_tail
 from medtune.data.clean import find_fault
 from medtune.data.columns import columns_of, part_of, short_hash
-from medtune.data.config import Part, PrepareConfig, Split
+from medtune.data.config import Part, PrepareConfig
 from medtune.data.deidentify import deidentify, mask
 from medtune.data.facts import facts_of, write_facts
 from medtune.data.fields import AnyRecord, Reader
@@ -20,6 +21,7 @@ from medtune.data.mend import mend_answers
 from medtune.data.reading.rows import Bad, Raw
 from medtune.data.reading.text import mend_row
 from medtune.data.table import Table
+from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Question
 
 
@@ -217,8 +219,15 @@ def is_wanted(record: AnyRecord, config: PrepareConfig) -> bool:
 
 
 def _lose(chunk: Chunk, number: int, reason: str, detail: str, config: PrepareConfig) -> Lost:
+    """The row as one that is left out; a UserError where that would shorten a known exam."""
     raw = chunk.rows[number]
     row = raw.text if isinstance(raw, Bad) else raw.values
+    benchmark = config.source[chunk.source].benchmark
+    if benchmark and isinstance(raw, Raw) and raw.values["split"] in EXAM_SPLITS:
+        raise UserError(
+            f"{raw.place}: {reason}: {detail}".removesuffix(": ")
+            + f"; not one question of {benchmark} may be lost: mend the row, or name the other `splits`"
+        )
     return Lost(chunk.file, raw.line, reason, detail, mask_values(row) if config.deidentify else row)
 
 

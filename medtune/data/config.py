@@ -5,10 +5,10 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from medtune.config import CommandConfig, Config, Input
+from medtune.data.benchmarks import Split, find_benchmark
 from medtune.data.catalog import name_download
 from medtune.data.registry import name_sources
 
-Split = Literal["train", "dev", "val", "test"]
 Part = Literal["train", "valid", "test", "gold", "red_team"]
 
 
@@ -16,8 +16,18 @@ class Source(Config):
     """Raw rows: a file, a directory, a pattern, or a data set on a hub."""
 
     path: Input
-    """A file, a directory, a pattern such as `data/*.csv`, `samples:NAME`, `catalog:NAME`, `hf:OWNER/NAME`,
-    `modelscope:OWNER/NAME` or `git:URL`. The last three take a revision: `hf:OWNER/NAME@COMMIT`."""
+    """A file, a directory, a pattern such as `data/*.csv`, `samples:NAME`, `catalog:NAME`, `benchmark:NAME`,
+    `hf:OWNER/NAME`, `modelscope:OWNER/NAME` or `git:URL`. The last three take a revision:
+    `hf:OWNER/NAME@COMMIT`."""
+    benchmark: str = ""
+    """Name of the known exam that lies there, such as `ceval`: each subject and split must have as many
+    questions as its publishers say, and a short or mixed set is refused."""
+    subjects: tuple[str, ...] = ()
+    """Subjects of the known exam, `all` for every one; its medical ones when empty."""
+    splits: tuple[Split, ...] = ()
+    """Splits of the known exam; those that are there when empty."""
+    answer_key: Input | None = None
+    """Answers of a known exam's questions that have none: a file of `{id, answer}`."""
     files: str = ""
     """Which files of a directory or hub repository: a pattern such as `finetune/*.json`; all when empty."""
     format: str = "auto"
@@ -47,6 +57,24 @@ class Source(Config):
     """Licence of rows that name none."""
     sha1: str = Field(default="", pattern="^([0-9a-f]{40})?$")
     """What the file's SHA-1 must be; another file is refused."""
+
+    @model_validator(mode="after")
+    def _takes_a_benchmark_whole(self) -> "Source":
+        of_benchmark = {"subjects": self.subjects, "splits": self.splits, "answer_key": self.answer_key}
+        if not self.benchmark:
+            for name, value in of_benchmark.items():
+                if value:
+                    raise ValueError(f"{name} is for known exams; name the exam in `benchmark`")
+            return self
+        benchmark = find_benchmark(self.benchmark)
+        benchmark.choose(self.subjects)
+        others = {"subject": self.subject, "weight": self.weight, "max_samples": self.max_samples}
+        if benchmark.unit == "questions" or self.part != "test":
+            others["part"] = self.part
+        for name, value in others.items():
+            if value:
+                raise ValueError(f"{name} cannot be set for a known exam: it is taken whole, as it is")
+        return self
 
 
 class Clean(Config):
@@ -145,6 +173,12 @@ class PrepareConfig(CommandConfig):
     def _name_sources(cls, values: Any) -> Any:
         """Sources in full: a path alone, a name from the catalog and names of data sets are filled in."""
         return name_sources(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _names_the_subjects_of_a_benchmark_in_its_source(self) -> "PrepareConfig":
+        if self.subjects and any(source.benchmark for source in self.source):
+            raise ValueError("name the subjects of a known exam in its source: {benchmark: …, subjects: […]}")
+        return self
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> "PrepareConfig":

@@ -29,7 +29,7 @@ MIN_OPTIONS = 3
 
 def read_exam(row: Row, source: Source) -> Question:
     """`{question, A, B, …, answer, subject?, split?, case?}`, as C-Eval and CMMLU have it."""
-    options = {letter: text_of(row, letter) for letter in LETTERS if row.get(letter) not in (None, "")}
+    options = {letter: text for letter in LETTERS if (text := text_if_any(row, letter))}
     return _item(text_of(row, "question"), options, row.get("answer"), row, source)
 
 
@@ -40,9 +40,7 @@ def read_option_table(row: Row, source: Source) -> Question:
         given = dict(_keyed(item, letter) for item, letter in zip(given, LETTERS, strict=False))
     if not isinstance(given, dict):
         raise ValueError("has options that are no object and no list")
-    options = {
-        str(letter): text_of(given, letter) for letter in sorted(given) if given[letter] not in (None, "")
-    }
+    options = {str(letter): text for letter in sorted(given) if (text := text_of(given, letter))}
     letters = row.get("answer_idx")
     return _item(text_of(row, "question"), options, letters or row.get("answer"), row, source)
 

@@ -39,7 +39,7 @@ from medtune.data.talks import (
 )
 from medtune.errors import UserError
 from medtune.lexicon import read_words
-from medtune.records import RECORD, Dialogue, Document, content_id
+from medtune.records import RECORD, Dialogue, Document, Message, content_id, dialogue_id
 from medtune.scorers.overlap import bare
 
 ASKING = ("question", "prompt", "query", "problem", "instruction", "text", "input")
@@ -115,6 +115,13 @@ def read_context_target(row: Row, source: Source) -> Dialogue:
     return read_alpaca({**row, **values, "output": row["target"]}, source)
 
 
+def read_open_question(row: Row, source: Source) -> Dialogue:
+    """`{question, reference}`: a question to be answered freely, with a model solution beside it."""
+    turns = (Message(role="user", content=text_of(row, "question")),)
+    reference, meta = text_of(row, "reference"), meta_of(row, source)
+    return Dialogue(id=dialogue_id(turns), messages=turns, reference=reference, meta=meta)
+
+
 def read_document(row: Row, source: Source) -> Document:
     """`{text}` or `{content}`, below its title if there is one."""
     title, text = text_if_any(row, "title"), text_of(row, "text" if "text" in row else "content")
@@ -155,6 +162,7 @@ FORMATS: dict[str, Format] = {
     "prompt-completion": Format(keys("prompt completion", "prompt response"), read_pair),
     "query-response": Format(keys("query response"), read_pair),
     "question-response": Format(keys("question response", "problem answer", "input output"), read_pair),
+    "open-question": Format(keys("question reference"), read_open_question),
     "document": Format(keys("text", "content"), read_document),
 }  # fmt: skip
 EXAM_FORMATS = frozenset(name for name in FORMATS if "exam" in name)

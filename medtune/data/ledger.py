@@ -1,6 +1,6 @@
 """Where every row went: counted, and those left out told with file, line and reason."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -49,6 +49,8 @@ class Ledger:
         self._dropped: dict[int, Counter[str]] = {}
         self._first_faults: list[Lost] = []
         self._personal: list[bytes] = []
+        self.exams: defaultdict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+        """Questions of known exams by exam, subject and split, as they were found."""
         self.tails: Counter[str] = Counter()
         """Boilerplate that was cut off."""
 
@@ -56,6 +58,24 @@ class Ledger:
         """Nothing; so many rows of a file were read."""
         self.tally.rows += num_rows
         self._rows[self.files[file].source] += num_rows
+
+    def count_exam(
+        self, file: int, benchmark: str, counts: Counter[tuple[str, str]], *, num_other: int
+    ) -> None:
+        """Nothing; a file holds so many questions of a known exam, and rows that were not asked for."""
+        if benchmark:
+            self.exams[benchmark].update(counts)
+        self.count_rows(file, num_other)
+        self.tally.not_wanted += num_other
+        self._unwanted[self.files[file].source] += num_other
+
+    def tell_exams(self) -> dict[str, dict[str, int]]:
+        """The questions of each known exam by split."""
+        told = {name: Counter[str]() for name in sorted(self.exams)}
+        for name, by_split in told.items():
+            for (_, split), number in self.exams[name].items():
+                by_split[split] += number
+        return {name: dict(by_split) for name, by_split in told.items()}
 
     def refuse(self, rows: Iterable[Lost]) -> None:
         """Nothing; these rows are left out: damaged, unfit, or not asked for."""

@@ -13,6 +13,7 @@ import orjson
 from tqdm import tqdm
 
 from medtune.artifact import LOGS, Counts, write_json, write_lines
+from medtune.data.benchmarks import check_whole, find_benchmark
 from medtune.data.boilerplate import find_boilerplate
 from medtune.data.card import write_card
 from medtune.data.chunks import Batch, Chunk, Tailed, cut_chunk, read_chunk
@@ -30,6 +31,7 @@ from medtune.data.repeats import drop_repeats, keep_chosen
 from medtune.data.split import Parts, divide, group, hold
 from medtune.data.statistics import HeldSet, write_statistics
 from medtune.data.table import KINDS, OPEN, PARTS, Spool, Table, stack
+from medtune.data.whole import Placed, read_whole
 from medtune.errors import UserError
 from medtune.records import RECORD, Question
 
@@ -50,6 +52,7 @@ def run(config: PrepareConfig) -> Counts:
         watch.note("read and clean", ledger.tally.rows)
         table = cut_tails(config, table, records, ledger)
         ledger.check_share(config)
+        check_exams(config, ledger)
         watch.note("boilerplate", len(table))
         num_rows = len(table)
         table = drop_repeats(config, table, records, ledger)
@@ -90,11 +93,12 @@ def chunks_of(config: PrepareConfig, ledger: Ledger) -> Iterator[Chunk]:
     """The rows of every file of every source, some at a time."""
     bar = tqdm(desc="prepare", unit="row", disable=None, leave=False)
     for place, source in enumerate(config.source):
-        for file in read_files(source):
+        for file, counts, num_other in read_placed(source):
             number = len(ledger.files)
             name = short_name(file.name, source.path)
             ledger.files.append(File(name, file.name, place))
             ledger.tally.encodings[name] = file.encoding
+            ledger.count_exam(number, source.benchmark, counts, num_other=num_other)
             rows, form, splits = begin(file.rows, source)
             done = 0
             while block := list(islice(rows, CHUNK_ROWS)):
@@ -103,6 +107,26 @@ def chunks_of(config: PrepareConfig, ledger: Ledger) -> Iterator[Chunk]:
                 yield Chunk(place, number, form, block, splits[done : done + len(block)] if splits else None)
                 done += len(block)
     bar.close()
+
+
+def read_placed(source: Source) -> Iterator[Placed]:
+    """The files of a source; those of a known exam have only the rows that are asked for."""
+    if source.benchmark:
+        return read_whole(source)
+    return (Placed(file, Counter(), 0) for file in read_files(source))
+
+
+def check_exams(config: PrepareConfig, ledger: Ledger) -> None:
+    """Nothing, or a UserError when a known exam is not whole."""
+    for name in dict.fromkeys(source.benchmark for source in config.source if source.benchmark):
+        own = [source for source in config.source if source.benchmark == name]
+        chosen = find_benchmark(name).choose
+        check_whole(
+            name,
+            subjects=[subject for source in own for subject in chosen(source.subjects)],
+            splits=[split for source in own for split in source.splits],
+            found=ledger.exams[name],
+        )
 
 
 def begin(
@@ -222,7 +246,7 @@ def write_parts(config: PrepareConfig, table: Table, parts: Parts, records: Spoo
 
 
 def tell_records(rows: Table, part: str, records: Spool, ledger: Ledger) -> Iterator[bytes]:
-    """The records of a part as lines; exam items without a split get the part's."""
+    """The records of a part as lines; exam items without a split get the part's, repeated ones their id."""
     split = part if part in ("train", "dev", "val") else "test"
     for start in range(0, len(rows), CHUNK_ROWS):
         some = rows[start : start + CHUNK_ROWS]
@@ -230,8 +254,12 @@ def tell_records(rows: Table, part: str, records: Spool, ledger: Ledger) -> Iter
         ledger.tally.count(read_facts(facts), part)
         for place in np.flatnonzero(some["kind"] == EXAM).tolist():
             record = Question.model_validate_json(lines[place])
-            if record.split == "open":
-                told = record.model_copy(update={"split": split})
+            own = {
+                "id": f"{some['id'][place]:016x}",
+                "split": split if record.split == "open" else record.split,
+            }
+            if own != {"id": record.id, "split": record.split}:
+                told = record.model_copy(update=own)
                 lines[place] = orjson.dumps(told.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
         yield from lines
 
@@ -256,4 +284,6 @@ def count(config: PrepareConfig, ledger: Ledger) -> Counts:
         "boilerplate": sum(tail.count for tail in statistics.tails),
         "groups": statistics.groups,
     }
+    if ledger.exams:
+        counts["benchmarks"] = ledger.tell_exams()
     return counts

@@ -1,4 +1,4 @@
-"""Short names of data -> sources in full: a path alone, `catalog:NAME`, names from `dataset_info.json`."""
+"""Short names of data -> sources in full: a path, `catalog:NAME`, `benchmark:NAME`, `dataset_info.json`."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from medtune.errors import UserError
 
 Values = dict[str, Any]
 
-CATALOG = "catalog:"
+CATALOG, BENCHMARK = "catalog:", "benchmark:"
 ALPACA = {
     "prompt": "instruction", "query": "input", "response": "output", "history": "history", "system": "system",
     "chosen": "chosen", "rejected": "rejected", "kto_tag": "kto_tag",
@@ -48,9 +48,15 @@ def name_sources(values: Mapping[str, Any]) -> Values:
 
 
 def _fill(item: object) -> object:
-    """The section of a source; a row of the catalog with the keys laid over it that stand beside its name."""
+    """The section of a source: what catalog or exam say, with the keys over it that stand beside the name."""
     section = {"path": item} if isinstance(item, str) else item
-    if not isinstance(section, dict) or not str(section.get("path", "")).startswith(CATALOG):
+    if not isinstance(section, dict):
+        return section
+    if section.get("benchmark") or str(section.get("path", "")).startswith(BENCHMARK):
+        from medtune.data.benchmarks import fill_benchmark
+
+        return fill_benchmark(section)
+    if not str(section.get("path", "")).startswith(CATALOG):
         return section
     from medtune.data.catalog import source_of  # the catalog is read only when it is asked
 

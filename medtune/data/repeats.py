@@ -5,29 +5,57 @@ from collections.abc import Iterator
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from medtune.data.benchmarks import EXAM_SPLITS
 from medtune.data.chunks import Lost
 from medtune.data.config import PrepareConfig
 from medtune.data.dedup import Indices, find_repeats, first_with
 from medtune.data.ledger import Ledger
 from medtune.data.split import choose
-from medtune.data.table import KINDS, OPEN, Spool, Table
+from medtune.data.table import KINDS, OPEN, PARTS, Spool, Table
 from medtune.errors import UserError
+from medtune.records import content_id
 
 EXAM = KINDS.index("question")
 
 
 def drop_repeats(config: PrepareConfig, table: Table, records: Spool, ledger: Ledger) -> Table:
     """The rows that are kept, in an order that depends on nothing but their content."""
-    keys = (table["content"], table["source"], table["same"], -table["part"].astype(int))
-    table = table[np.lexsort(keys)]  # what is bound to a part comes first, and so is what stays
+    is_exam = find_exams(config, table)
+    keys = (table["content"], table["source"], table["same"], -table["part"].astype(int), ~is_exam)
+    order = np.lexsort(
+        keys
+    )  # what is bound to a part comes first, and so is what stays; known exams before all
+    table = tell_apart(table[order], is_exam[order])
     check_answers(table, ledger)
     firsts = first_with(table["same"])
     table = _drop("duplicate", table, firsts, records, ledger, ledger.tally.exact_sizes)
     if config.dedup.near:
-        repeated = find_near(table, config.dedup.near)
+        repeated = find_near(table, config.dedup.near, is_free=~find_exams(config, table))
         table = _drop("near duplicate", table, repeated, records, ledger, ledger.tally.near_sizes)
     return table
+
+
+def find_exams(config: PrepareConfig, table: Table) -> NDArray[np.bool_]:
+    """(n,): whether a row is a question of a known exam that is to be scored: all of them stay."""
+    exams = [place for place, source in enumerate(config.source) if source.benchmark]
+    parts = [PARTS.index(name) for name in EXAM_SPLITS]
+    return np.isin(table["source"], exams) & np.isin(table["part"], parts)
+
+
+def tell_apart(table: Table, is_exam: NDArray[np.bool_]) -> Table:
+    """The table; an item that stands twice in a known exam counts twice, so each but the first gets an id of
+    its own, made of the id and how many came before it.
+    """
+    places = np.flatnonzero(is_exam)
+    seen, told = Counter[int](), table.copy()
+    for place in places[first_with(table["same"][places]) != np.arange(len(places))].tolist():
+        same = int(table["same"][place])
+        seen[same] += 1
+        told["id"][place] = int(content_id("repeat", int(table["id"][place]), seen[same]), 16)
+        told["same"][place] = told["id"][place]
+    return told
 
 
 def check_answers(table: Table, ledger: Ledger) -> None:
@@ -45,13 +73,13 @@ def check_answers(table: Table, ledger: Ledger) -> None:
         )
 
 
-def find_near(table: Table, threshold: float) -> Indices:
-    """(n,): the kept row that each nearly repeats, itself when it stays.
+def find_near(table: Table, threshold: float, *, is_free: NDArray[np.bool_]) -> Indices:
+    """(n,): the kept row that each nearly repeats, itself when it stays, as all do that are not free.
 
     Exam items that name their split all stay.
     """
     kept = np.arange(len(table))
-    free = np.flatnonzero((table["kind"] != EXAM) | (table["part"] == OPEN))
+    free = np.flatnonzero(is_free & ((table["kind"] != EXAM) | (table["part"] == OPEN)))
     order = free[np.argsort(table["key"][free], kind="stable")]
     borders = np.flatnonzero(np.diff(table["key"][order])) + 1
     for own in np.split(order, borders):
