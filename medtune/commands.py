@@ -35,6 +35,12 @@ COMMANDS = {
     "predict": Command("PredictConfig", "medtune.evals.predict", 2, "a model answers an exam or dialogues"),
     "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 2, "score the answers, write a report"),
     "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
+    "export-exam": Command(
+        "ExportExamConfig", "medtune.evals.export_exam", 1, "an exam and answers to it for lm-eval"
+    ),
+    "import-scores": Command(
+        "ImportScoresConfig", "medtune.evals.import_scores", 1, "another tool's answers, as an evaluation"
+    ),
     "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
 }
 
