@@ -37,7 +37,12 @@ def tight(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
-NORMALS: tuple[Normal, ...] = (tight, bare)
+def loose(text: str) -> str:
+    """Letters and digits alone."""
+    return bare(tight(text))
+
+
+NORMALS: tuple[Normal, ...] = (tight, loose)
 """How texts are compared: sign by sign, or else by letters and digits alone."""
 
 
