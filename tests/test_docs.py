@@ -26,7 +26,7 @@ from medtune.train.plan_config import read_plan
 ROOT = Path(__file__).parents[1]
 DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split")
 TRAIN = ("train", "preview", "length", "plan", "resume", "many-gpus", "merge")
-HOW_TO = (*DATA, "choose", *TRAIN, "predict-evaluate", "audit", "compare", "recipes", "artifacts")
+HOW_TO = (*DATA, "choose", *TRAIN, "predict-evaluate", "audit", "compare", "exchange", "recipes", "artifacts")
 """In reading order: each page may use what the pages before it made."""
 BOOKS = {
     "readme": ["README.md"],

@@ -95,8 +95,8 @@ def word(question: Question, config: ExportExamConfig) -> dict[str, object]:
     subject = config.subjects.get(question.subject, question.subject)
     if not subject:
         raise UserError(
-            f"{config.questions}: question {question.id} has no subject; say what the exam is about, such as "
-            "subjects={'': 医学}"
+            f"{config.questions}: question {question.id} has no subject; say what the exam is about: "
+            "subjects={'': NAME}"
         )
     return doc_of(question, subject)
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medtune.evals.exam import score_prediction
+from medtune.evals.prompt import PROMPTS
 from medtune.records import Prediction, Question
 
 ROWS_MODULE = "rows"
 NO_WORD = re.compile(r"\W+")
-DESCRIPTION = "以下是中国关于{{subject}}的单项选择题，请选出其中的正确答案。\n\n"
-OPTION = "{{letter}}. {{options[loop.index0]}}\n"
-ITEM = f"{{{{question.strip()}}}}\n{{% for letter in letters %}}{OPTION}{{% endfor %}}答案："
+GAP = "\n\n"
+"""What stands between the first sentence and the first item."""
 ACCURACY = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
 SURE = math.log(0.5)
 """What is likelier than this is what the model would have said: no other text can be as likely."""
@@ -39,6 +39,19 @@ def load(task, **metadata):
     return datasets.DatasetDict(splits)
 '''
 """The one file of code in an exported folder."""
+
+
+class Wording(NamedTuple):
+    """Templates that lm-eval fills with a row."""
+
+    description: str
+    item: str
+
+
+def read_wording() -> Wording:
+    """The first sentence with the gap after it, and the item."""
+    description, item = (PROMPTS / "lm-eval.jinja").read_text(encoding="utf-8").split(GAP, 1)
+    return Wording(description + GAP, item)
 
 
 class HarnessTask(NamedTuple):
@@ -68,13 +81,14 @@ def doc_of(question: Question, subject: str) -> dict[str, object]:
 
 def task_yaml(task: HarnessTask, num_fewshot: int) -> str:
     """The settings of one task."""
+    wording = read_wording()
     settings: dict[str, object] = {
         "task": task.name,
         "dataset_kwargs": {"task": task.name},
         "test_split": "test",
         "output_type": "multiple_choice",
-        "description": DESCRIPTION,
-        "doc_to_text": ITEM,
+        "description": wording.description,
+        "doc_to_text": wording.item,
         "doc_to_choice": "letters",
         "doc_to_target": "{{letters.index(answer)}}",
         "num_fewshot": num_fewshot,
