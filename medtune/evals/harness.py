@@ -34,8 +34,8 @@ def load(task, **metadata):
     """The rows of a task by split."""
     splits = {}
     for file in sorted(Path(__file__).parent.glob(f"{task}.*.jsonl")):
-        lines = file.read_text(encoding="utf-8").splitlines()
-        splits[file.name.split(".")[-2]] = datasets.Dataset.from_list([json.loads(line) for line in lines])
+        with file.open(encoding="utf-8") as lines:
+            splits[file.name.split(".")[-2]] = datasets.Dataset.from_list([json.loads(line) for line in lines])
     return datasets.DatasetDict(splits)
 '''
 """The one file of code in an exported folder."""
@@ -91,12 +91,13 @@ def task_yaml(task: HarnessTask, num_fewshot: int) -> str:
         "doc_to_text": wording.item,
         "doc_to_choice": "letters",
         "doc_to_target": "{{letters.index(answer)}}",
-        "num_fewshot": num_fewshot,
         "metric_list": [ACCURACY],
         "metadata": {"version": 1.0},
     }
     if task.shots:
         settings |= {"fewshot_split": "dev", "fewshot_config": {"sampler": "first_n"}}
+    if num_fewshot:  # where a task says 0, lm-eval takes no other number from its command line
+        settings["num_fewshot"] = num_fewshot
     return f"{dump_yaml(settings)}custom_dataset: !function {ROWS_MODULE}.load\n"
 
 

@@ -100,6 +100,14 @@ def test_examples_are_the_first_ones_of_the_subject(tmp_path: Path) -> None:
     assert [row["question"] for row in read_rows(config, "exam_内科.dev")] == ["例0", "例1", "例2"]
 
 
+def test_a_task_without_a_number_of_examples_leaves_it_to_lm_eval(tmp_path: Path) -> None:
+    """Where a task says 0, its command line cannot say otherwise."""
+    write_jsonl(tmp_path / "dev.jsonl", [ask("例")])
+    run(config := export(tmp_path, [ask("甲")], fewshot=str(tmp_path / "dev.jsonl")))
+    task = read_task(config, "exam_内科")
+    assert "num_fewshot" not in task and task["fewshot_split"] == "dev"
+
+
 def test_several_right_letters_are_refused_or_counted(tmp_path: Path) -> None:
     questions = [ask("甲"), ask("乙", answer="AC")]
     with pytest.raises(UserError, match="1 of 2 questions have several right letters"):
