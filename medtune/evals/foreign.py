@@ -60,6 +60,7 @@ class Source(NamedTuple):
 
     tool: str
     model: str
+    """Empty where the files do not name it."""
     way: Way
     answers: list[Answer]
     stated: list[Stated]

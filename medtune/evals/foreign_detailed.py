@@ -20,7 +20,8 @@ from medtune.evals.foreign import (
 )
 from medtune.evals.published import Rebuilt, scores_from_matrix
 
-TOOL = "detailed results"
+TOOL, MATRIX_TOOL = "detailed results", "confusion matrices"
+DETAILED = "detailed_results.jsonl"
 METRICS = "metrics.json"
 
 
@@ -84,7 +85,7 @@ def read(files: Sequence[Path]) -> Source:
             metrics = check(Metrics, beside.read_bytes(), place=str(beside), tool=TOOL)
             n = metrics.questions_with_answer or metrics.total_questions
             stated.append(Stated(f"{part}/{METRICS}", frozenset({part}), metrics.accuracy, n))
-    return Source(TOOL, files[0].parent.name, "generate", answers, stated)
+    return Source(TOOL, "", "generate", answers, stated)
 
 
 def name_part(file: Path, files: Sequence[Path]) -> str:

@@ -63,8 +63,12 @@ def find_files(source: Input, wanted: str) -> Found:
         if wanted not in by_format:
             raise UserError(f"{source}: holds no files of {wanted}; found: {known}")
         return Found(wanted, by_format[wanted], len(others))
+    ways = ", ".join(get_args(Format))
+    if not by_format:
+        raise UserError(
+            f"{source}: no answers in it in a known form ({ways}); name the files with a row per item"
+        )
     if len(by_format) != 1:
-        ways = ", ".join(get_args(Format))
         raise UserError(
             f"{source}: holds files of {known}; name files of one tool, or say format (one of {ways})"
         )

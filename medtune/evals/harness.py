@@ -35,7 +35,8 @@ def load(task, **metadata):
     splits = {}
     for file in sorted(Path(__file__).parent.glob(f"{task}.*.jsonl")):
         with file.open(encoding="utf-8") as lines:
-            splits[file.name.split(".")[-2]] = datasets.Dataset.from_list([json.loads(line) for line in lines])
+            rows = [json.loads(line) for line in lines]
+        splits[file.name.split(".")[-2]] = datasets.Dataset.from_list(rows)
     return datasets.DatasetDict(splits)
 '''
 """The one file of code in an exported folder."""

@@ -11,7 +11,7 @@ from medtune.evals.evaluate import read_questions, shorten_digest
 from medtune.evals.exam import Item, item_of
 from medtune.evals.exam_report import report_from
 from medtune.evals.foreign import Answer, Source, Stated
-from medtune.evals.foreign_detailed import read_matrices
+from medtune.evals.foreign_detailed import DETAILED, MATRIX_TOOL, METRICS, TOOL, read_matrices
 from medtune.evals.foreign_files import READERS, find_files
 from medtune.evals.matching import Matched, Matcher, split_options
 from medtune.records import Phrase, Question, Score, Way, content_id
@@ -45,13 +45,13 @@ def run(config: ImportScoresConfig) -> Counts:
         imported = from_answers(READERS[found.format].read(found.files), config)
     for stated in imported.stated:
         refuse_missing_rows(stated, imported.theirs)
-    name = config.name or imported.model
+    name = config.name or imported.model or name_source(config.source.path.resolve())
     report = report_from(
         imported.scores,
         imported.items,
         name=name,
         warnings=[
-            phrase("warn_imported", tool=imported.tool),
+            phrase("warn_imported", tool=name_tool(imported.tool)),
             *imported.warnings,
             *warn_of_printed(imported, config.published),
         ],
@@ -72,6 +72,16 @@ def run(config: ImportScoresConfig) -> Counts:
     }
 
 
+def name_source(path: Path) -> str:
+    """What a source is called that names no model: its directory, or a file with a name of its own."""
+    return path.parent.name if path.name in (DETAILED, METRICS) else path.stem
+
+
+def name_tool(tool: str) -> str | Phrase:
+    """A tool by its name, other sources in words."""
+    return {TOOL: phrase("source_detailed"), MATRIX_TOOL: phrase("source_matrix")}.get(tool, tool)
+
+
 # ---- from answers to scores ----
 
 
@@ -83,8 +93,8 @@ def from_matrices(files: Sequence[Path], config: ImportScoresConfig) -> Imported
         raise UserError(f"{config.source}: confusion matrices hold no texts to read; leave read out")
     parts, stated = read_matrices(files)
     return Imported(
-        tool="confusion matrix",
-        model=files[0].parent.resolve().name,
+        tool=MATRIX_TOOL,
+        model="",
         scores=[score for part in parts.values() for score in part.scores],
         items=[item for part in parts.values() for item in part.items],
         theirs={name: [score.value == 1 for score in part.scores] for name, part in parts.items()},

@@ -420,6 +420,8 @@ def test_detailed_rows_come_in_with_the_accuracy_printed_beside_them(tmp_path: P
     (tmp_path / "set" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     config = importing(tmp_path, tmp_path / "set", questions=exam_file(tmp_path))
     assert run(config)["generate"] == "0.7500 (3/4)" and warnings_of(config) == ["warn_import_stated"]
+    text = (config.out / "report.en.md").read_text(encoding="utf-8")
+    assert "Medical exam: set (" in text and "imported from files of results by item" in text
 
 
 PRINTED = {
