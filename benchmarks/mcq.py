@@ -98,7 +98,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     run_command(
         "export-exam",
         ExportExamConfig.model_validate(
-            {"questions": str(folder / "asked.jsonl"), "shots": str(folder / "shots.jsonl"),
+            {"questions": str(folder / "asked.jsonl"), "fewshot": str(folder / "shots.jsonl"),
              "out": folder / "task", "name": "medtune_exam"}
         ),
     )  # fmt: skip

@@ -69,7 +69,7 @@ def run_lm_eval(settings: dict[str, Any]) -> Figures:
         for sample in samples:
             document = sample["doc"]
             letters = document["letters"]
-            logprobs[document["stem"] + "".join(document["options"])] = {
+            logprobs[document["question"] + "".join(document["options"])] = {
                 letter: float(one[0][0] if isinstance(one[0], list | tuple) else one[0])
                 for letter, one in zip(letters, sample["resps"], strict=True)
             }

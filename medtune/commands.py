@@ -36,6 +36,12 @@ COMMANDS = {
     "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 3, "score the answers, write a report"),
     "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
     "signals": Command("SignalsConfig", "medtune.evals.signals", 1, "signs that a model has seen an exam"),
+    "export-exam": Command(
+        "ExportExamConfig", "medtune.evals.export_exam", 1, "an exam and answers to it for lm-eval"
+    ),
+    "import-scores": Command(
+        "ImportScoresConfig", "medtune.evals.import_scores", 1, "another tool's answers, as an evaluation"
+    ),
     "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
 }
 

@@ -184,10 +184,54 @@ class ReportConfig(Config):
     """
 
     evaluation: Path
-    """Directory that `evaluate` made."""
+    """Directory that `evaluate` or `import-scores` made."""
     verify: bool = False
     """Change nothing: tell whether every score follows from its answer, every figure from the scores, and
     every file is as it was made. The flag `--verify` says the same."""
+
+
+class ExportExamConfig(CommandConfig):
+    """Write an exam as a task folder of lm-eval, and answers to it as its samples."""
+
+    questions: Input
+    """File of questions, such as `runs/exam/test.jsonl`."""
+    name: str = Field(default="medtune_exam", pattern=r"^[A-Za-z]\w*$")
+    """What `lm_eval --tasks` calls the exam; each subject is a task of its own below it."""
+    subjects: dict[str, str] = Field(default_factory=dict)
+    """What the first sentence calls a subject, such as `{physician: 医师资格}`; else by its own name."""
+    multiple: Literal["refuse", "leave_out"] = "refuse"
+    """What happens to questions with several right letters, which lm-eval's `multiple_choice` cannot ask."""
+    fewshot: Input | None = None
+    """File of questions to show as examples, the first ones of the same subject."""
+    num_fewshot: int = Field(default=0, ge=0)
+    """How many examples a question has unless `lm_eval --num_fewshot` says otherwise."""
+    predictions: Input | None = None
+    """Directory that `predict` made with the way `letter`; its answers are written as `samples_*.jsonl`."""
+
+    @model_validator(mode="after")
+    def _examples_have_a_file(self) -> "ExportExamConfig":
+        if self.num_fewshot and not self.fewshot:
+            raise ValueError("num_fewshot needs fewshot, the file with the examples")
+        return self
+
+
+class ImportScoresConfig(CommandConfig):
+    """Make an evaluation of what another tool measured, to report on and compare like our own."""
+
+    source: Input
+    """File, pattern or directory of one model's answers to one exam."""
+    format: Literal["auto", "lm-eval", "evalscope", "inspect", "detailed", "matrix"] = "auto"
+    """Whose files these are: `samples_*.jsonl` of lm-eval, `reviews/` of EvalScope, logs of Inspect, rows
+    with `predicted_answer` and `ground_truth`, or confusion matrices. `auto`: told from what is in them."""
+    questions: Input | None = None
+    """File of our questions. Each answer must belong to one of them, and each must be answered; only then can
+    the evaluation be compared with those of other tools."""
+    read: Literal["theirs", "ours"] = "theirs"
+    """Whose reading of generated text counts: letters that the tool found, or those that `evaluate` finds."""
+    published: float | None = Field(default=None, ge=0, le=1)
+    """An accuracy printed for these answers, such as 0.7996; a warning tells when the rows give another."""
+    name: str = ""
+    """What the report calls the model; its name in the source when empty."""
 
 
 class PowerConfig(Config):

@@ -17,6 +17,7 @@ from medtune.evals.saved import ITEMS, SCORES, SHOWN, SOURCES, Pages, Saved, rea
 from medtune.records import Score
 
 REPORT = "report.json"
+MAKERS = ("evaluate", "import-scores")
 EVALUATE_AGAIN = "restore the file, or evaluate again with --replace"
 
 
@@ -25,7 +26,7 @@ def report_lines(overrides: Sequence[str]) -> Iterator[str]:
     config = load(ReportConfig, None, overrides)
     folder = config.evaluation
     manifest = read_manifest(folder)
-    if not manifest or manifest.command != "evaluate":
+    if not manifest or manifest.command not in MAKERS:
         what = f"was made by {manifest.command}" if manifest else f"has no {MANIFEST}"
         raise UserError(f"{folder}: {what}; report reads a directory that evaluate made")
     saved = read_saved(folder)
