@@ -55,7 +55,8 @@ class Run(NamedTuple):
 
 def read_questions(folder: Path, num_rows: int) -> tuple[list[Question], list[Question]]:
     """The questions to ask and those to show, in `asked.jsonl` and `shots.jsonl` of the folder too."""
-    source = {"path": str(CEVAL)} if CEVAL.exists() else {"path": str(SAMPLES / "exam.jsonl")}
+    known = {"path": str(CEVAL), "benchmark": "ceval"}
+    source = known if CEVAL.exists() else {"path": str(SAMPLES / "exam.jsonl")}
     config = PrepareConfig.model_validate({"source": [source], "out": folder / "exam", "answers": "single"})
     run_command("prepare", config)
     parts = {path.stem: list(read_jsonl(path, Question)) for path in (folder / "exam").glob("*.jsonl")

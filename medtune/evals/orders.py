@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from medtune.lexicon import read_table
 from medtune.records import Question
-
-NAMED = re.compile(r"(?<![A-Za-z0-9])[A-H](?:\s?[、,，和及与+/]\s?[A-H])+(?![A-Za-z0-9])")
-"""Letters of other options inside an option."""
 
 
 def list_orders(question: Question, num: int) -> list[str | None]:
@@ -24,8 +22,15 @@ def can_turn(question: Question) -> bool:
     """Whether the options mean the same in every order: none speaks of the others."""
     beginnings = tuple(read_table("exam_words")["looks_back"])
     return not any(
-        text.lower().startswith(beginnings) or NAMED.search(text) for text in question.options.values()
+        text.lower().startswith(beginnings) or _named().search(text) for text in question.options.values()
     )
+
+
+@cache
+def _named() -> re.Pattern[str]:
+    """Letters of other options inside an option."""
+    between = "|".join(map(re.escape, read_table("exam_words")["between_letters"]))
+    return re.compile(rf"(?<![A-Za-z0-9])[A-H](?:\s?(?:{between})\s?[A-H])+(?![A-Za-z0-9])")
 
 
 def turn(question: Question, order: str | None) -> Question:

@@ -17,7 +17,7 @@ from medtune.data.catalog import read_catalog
 from medtune.data.config import PrepareConfig
 from medtune.data.prepare import run
 from medtune.errors import UserError
-from medtune.evals.prompt import word_question
+from medtune.evals.prompt import Style, ask
 from medtune.listing import catalog_lines
 from medtune.records import Dialogue, Question
 
@@ -225,7 +225,7 @@ def test_folders_and_names_of_files_tell_subject_and_split(little: Path, tmp_pat
 def test_the_prompt_asks_with_the_chinese_name_of_the_subject(little: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "out", put_little(little))
     question = next(row for row in read_jsonl(tmp_path / "out" / "test.jsonl", Question) if "骨" in row.stem)
-    assert "以下是中国关于解剖学考试的" in word_question(question, "ceval-official")[0].content
+    assert "以下是中国关于解剖学考试的" in ask(question, Style("ceval-official")).messages[0].content
 
 
 # ---- short, long, mixed ----
