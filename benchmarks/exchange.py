@@ -1,6 +1,6 @@
 """An exported exam, answered by lm-eval and imported again: both must count alike, to the last digit.
 
-    python benchmarks/lm_eval.py /path/to/environment/bin/lm_eval
+    python benchmarks/exchange.py /path/to/environment/bin/lm_eval
 
 The environment needs lm_eval[hf] 0.4.13. The model is random and tiny; what is compared is how answers are
 counted, 0- and 2-shot, as plain text and through a chat template.
