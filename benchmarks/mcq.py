@@ -1,7 +1,7 @@
 """How fast exam questions are scored beside lm-eval: the same model, prompts and letters.
 
     python benchmarks/mcq.py --peers PYTHON [--shots 0,5] [--rows 818] [--repeats 1] [--model big]
-                             [--batches 1,8,32] [--only medtune]
+                             [--batches 1,8,32] [--ours 16] [--only medtune]
 
 Questions are the test part of C-Eval's three medical subjects from ../shared/data when they are there, else
 the shipped samples; shots are the first five of each subject's other part. The model has random weights and
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,8 +110,10 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     for num_shots in map(int, arguments.shots.split(",")):
         runs: dict[str, dict[int, list[Run]]] = {name: {} for name in names}
         for number in range(arguments.repeats):
-            for batch in map(int, arguments.batches.split(",")):
-                for name in names:
+            for sizes in zip_longest(*(sizes_of(name, arguments) for name in names)):
+                for name, batch in zip(names, sizes, strict=True):
+                    if batch is None:
+                        continue
                     settings = {
                         "model": str(folder / "model"), "questions": str(folder / "asked.jsonl"),
                         "shots": str(folder / "shots.jsonl"), "task": str(folder / "task"),
@@ -121,6 +124,11 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
                     runs[name].setdefault(batch, []).append(run)
                     print(f"  {num_shots} shots, batch {batch}, {name}: {run.seconds:.1f} s", flush=True)
         tell(num_shots, runs)
+
+
+def sizes_of(name: str, arguments: argparse.Namespace) -> list[int]:
+    """The batch sizes to try."""
+    return list(map(int, (arguments.ours if name == "medtune" else arguments.batches).split(",")))
 
 
 def tell(num_shots: int, runs: dict[str, dict[int, list[Run]]]) -> None:
@@ -161,7 +169,8 @@ def main() -> None:
     parser.add_argument("--shots", default="0,5", help="numbers of shots")
     parser.add_argument("--rows", type=int, default=818, help="most questions")
     parser.add_argument("--repeats", type=int, default=1, help="rounds")
-    parser.add_argument("--batches", default="1,8,32", help="rows of a batch to try")
+    parser.add_argument("--batches", default="1,8,32", help="rows of a batch that lm-eval tries")
+    parser.add_argument("--ours", default="16", help="rows of a batch that medtune tries")
     parser.add_argument("--model", default="big", choices=["big", "tiny"], help="shape of the model")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     arguments = parser.parse_args()
