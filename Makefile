@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: quickstart test quick scores lint docs clean
+.PHONY: quickstart test quick scores parity lint docs clean
 
 quickstart: $(INSTALLED)  ## install, then run the whole experiment on the shipped samples
 	$(BIN)/medtune run recipes/quickstart.yaml
@@ -18,6 +18,12 @@ quick: $(DEV)  ## the tests that need no training
 
 scores: $(DEV)  ## what the rules for personal data, annotation and mismatch reach on their labelled sets
 	$(BIN)/python benchmarks/scores.py
+
+parity: $(DEV)  ## the same answers as lm-eval 0.4.13, item by item, with and without shots
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet torch==2.13.0
+	.venv-parity/bin/python -m pip install --quiet transformers==5.23.0 lm_eval==0.4.13 accelerate==1.15.0 datasets==5.2.0
+	$(BIN)/python benchmarks/mcq.py --peers .venv-parity/bin/python --model tiny --rows 200 --shots 0,5 --batches 8
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -41,7 +41,8 @@ from medtune.records import Question
 
 ROOT = Path(__file__).parents[1]
 CEVAL = ROOT.parent / "shared" / "data" / "ceval_medical"
-NUM_SHOTS = 5
+MAX_GAP = 1e-4
+"""How far two log-probabilities in float32 may lie apart."""
 
 
 class Run(NamedTuple):
@@ -152,6 +153,8 @@ def tell(num_shots: int, runs: dict[str, dict[int, list[Run]]]) -> None:
         gaps = [abs(ours[item][letter] - value) for item in ours for letter, value in theirs[item].items()]
         same = sum(argmax(ours[item]) == argmax(theirs[item]) for item in ours)
         print(f"same answer {same}/{len(ours)}, largest difference of a log-probability {max(gaps):.1e}")
+        if same < len(ours) or max(gaps) > MAX_GAP:
+            sys.exit("the two do not answer alike")
 
 
 def argmax(values: dict[str, float]) -> str:

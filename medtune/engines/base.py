@@ -82,3 +82,11 @@ def open_engine(config: HfEngine, runtime: EngineRuntime) -> Engine:
     from medtune.engines.hf import HfInProcess  # torch and transformers
 
     return HfInProcess(config, runtime)
+
+
+def check_choices(config: HfEngine, choices: Choices) -> None:
+    """Nothing, or a UserError where a candidate has no likelihood of its own. No weights are loaded."""
+    from medtune.engines.asking import encode_candidates  # transformers
+    from medtune.engines.hf import open_tokenizer  # torch
+
+    encode_candidates(open_tokenizer(config), choices.prompt, list(choices.candidates.values()))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
-from medtune.engines.base import Engine, Prompt, open_engine
-from medtune.evals.asking import Asking, Shown, list_askings, read_asked, style_of
+from medtune.engines.base import Engine, Prompt, check_choices, open_engine
+from medtune.evals.asking import Asking, Record, Shown, list_askings, read_asked, style_of
 from medtune.evals.config import PredictConfig
 from medtune.evals.orders import turn, turn_back
 from medtune.evals.prompt import BASE, Style, ask, cloze_choices, last_user_turn, letter_choices, read_verdict
@@ -56,7 +56,7 @@ def run(config: PredictConfig) -> Counts:
             if block.file(config.out, "answers").exists():
                 bar.update(len(block.askings))
                 continue
-            engine = engine or open_engine(config.engine, config.runtime)
+            engine = engine or open_checked(config, records, style)
             answers: dict[int, Answered] = {}
             with engine.without_adapter() if block.is_base else nullcontext():
                 for index, answered in answer(engine, block.askings, block.way, config, style):
@@ -66,6 +66,14 @@ def run(config: PredictConfig) -> Counts:
             write_jsonl(block.file(config.out, "prompts"), (answered.shown for answered in ordered))
             write_jsonl(block.file(config.out, "answers"), (answered.prediction for answered in ordered))
     return gather(config, records, blocks)
+
+
+def open_checked(config: PredictConfig, records: Sequence[Record], style: Style) -> Engine:
+    """The engine; letters that melt into the end of the prompt are refused before it loads its weights."""
+    first = next((record for record in records if isinstance(record, Question)), None)
+    if first and "letter" in config.ways:
+        check_choices(config.engine, letter_choices(first, style))
+    return open_engine(config.engine, config.runtime)
 
 
 def gather(config: PredictConfig, records: Sequence[object], blocks: Sequence[Block]) -> Counts:

@@ -38,6 +38,7 @@ from medtune.records import (
     dialogue_id,
     question_id,
 )
+from medtune.train.config import TokenizerConfig
 
 Configure = Callable[..., PredictConfig]
 ALL_WAYS = ("generate", "letter", "cloze")
@@ -469,6 +470,28 @@ def test_records_that_a_way_cannot_answer_are_refused_first(
     with pytest.raises(UserError, match=message):
         run_command("predict", configure("out", records, ways=ways))
     assert opened == []
+
+
+@pytest.fixture
+def merging_dir(make_model: Callable[..., Path], tmp_path: Path) -> Path:
+    """A model whose tokenizer has a token for a half-width colon or a space with a letter, as Qwen's has."""
+    texts = [Message(role="user", content=f"答案:{letter} 答案: {letter} " * 30) for letter in "ABCD"]
+    write_jsonl(tmp_path / "texts.jsonl", [Dialogue(id="1", messages=tuple(texts))])
+    text = Input(tmp_path / "texts.jsonl")
+    run_command("tokenizer", TokenizerConfig(out=tmp_path / "tokenizer", texts=(text,), vocab_size=320))
+    return make_model(tmp_path / "tokenizer")
+
+
+def test_letters_that_melt_into_the_prompt_are_refused_before_weights_load(
+    configure: Configure, merging_dir: Path, interrupt_after: Callable[[float], list[Interrupted]]
+) -> None:
+    opened = interrupt_after(float("inf"))
+    values = {"engine": {"model": str(merging_dir)}, "ways": ("letter",)}
+    with pytest.raises(UserError, match=r"the prompt's end .*答案: ' and the answer 'A' share a token ' A'"):
+        run_command("predict", configure("bad", QUESTIONS[:1], preset="opencompass-gen", **values))
+    assert opened == []
+    for preset in ("lm-eval", "ceval-official", "chat"):
+        run_command("predict", configure(preset, QUESTIONS[:1], preset=preset, **values))
 
 
 def test_a_question_with_several_answers_is_ranked_by_sets_of_letters(configure: Configure) -> None:
