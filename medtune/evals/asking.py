@@ -21,7 +21,7 @@ class Asking(NamedTuple):
     order: str | None = None
 
 
-class Shown(Row):
+class Posed(Row):
     """What the model got: a row of `prompts.jsonl`."""
 
     id: str

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import orjson
 
-from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest, write_bytes
+from medtune.artifact import Counts, digest_of, read_jsonl, read_manifest
 from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig
 from medtune.evals.exam import AUDIT, Audited, Item, item_of, score_all
 from medtune.evals.prompt import BASE
-from medtune.evals.saved import Saved, Stamp, render_pages, save
+from medtune.evals.saved import Saved, Stamp, publish
 from medtune.evals.shown import show
 from medtune.lineage import EXAM_ITEMS, ancestors, home_of
 from medtune.records import Phrase, Prediction, Question
@@ -49,11 +49,7 @@ def run(config: EvaluateConfig) -> Counts:
         provenance=describe(config) | {"exam_items_seen": f"{num_seen} of {len(items)}"},
     )
     shown = list(show(questions.values(), predictions)) if config.texts else None
-    saved = Saved(scores, items, shown, stamp)
-    save(saved, config.out)
-    report, files = render_pages(saved)
-    for name, content in files.items():
-        write_bytes(config.out / name, content)
+    report = publish(Saved(scores, items, shown, stamp), config.out)
     told = {
         name.removesuffix(".accuracy"): f"{estimate.value:.4f} ({estimate.count}/{estimate.n})"
         for name, estimate in report.metrics.items()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medtune.artifact import Counts, digest_of, write_bytes
+from medtune.artifact import Counts, digest_of
 from medtune.errors import UserError
 from medtune.evals.config import ImportScoresConfig
 from medtune.evals.evaluate import read_questions, shorten_digest
@@ -13,7 +13,7 @@ from medtune.evals.foreign import Answer, Source, Stated
 from medtune.evals.foreign_detailed import DETAILED, MATRIX_TOOL, METRICS, TOOL, read_matrices
 from medtune.evals.foreign_files import READERS, find_files
 from medtune.evals.matching import Matched, Matcher, split_options
-from medtune.evals.saved import Saved, Stamp, render_pages, save
+from medtune.evals.saved import Saved, Stamp, publish
 from medtune.records import Phrase, Question, Score, Way, content_id
 from medtune.reports.phrases import phrase
 from medtune.scorers.choice import find_choice
@@ -51,11 +51,7 @@ def run(config: ImportScoresConfig) -> Counts:
         *warn_of_printed(imported, config.published),
     )
     stamp = Stamp(name=name, warnings=warnings, provenance=describe(config, imported, name))
-    saved = Saved(imported.scores, imported.items, None, stamp)
-    save(saved, config.out)
-    report, files = render_pages(saved)
-    for page, content in files.items():
-        write_bytes(config.out / page, content)
+    report = publish(Saved(imported.scores, imported.items, None, stamp), config.out)
     way = imported.scores[0].scorer
     total = report.metrics[f"{way}.accuracy"]
     return {

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
 from medtune.engines.base import Engine, Prompt, check_choices, open_engine
-from medtune.evals.asking import Asking, Record, Shown, list_askings, read_asked, style_of
+from medtune.evals.asking import Asking, Posed, Record, list_askings, read_asked, style_of
 from medtune.evals.config import PredictConfig
 from medtune.evals.orders import turn, turn_back
 from medtune.evals.prompt import BASE, Style, ask, cloze_choices, last_user_turn, letter_choices, read_verdict
@@ -63,7 +63,7 @@ def run(config: PredictConfig) -> Counts:
                     answers[index] = answered
                     bar.update()
             ordered = [answers[index] for index in range(len(block.askings))]
-            write_jsonl(block.file(config.out, "prompts"), (answered.shown for answered in ordered))
+            write_jsonl(block.file(config.out, "prompts"), (answered.posed for answered in ordered))
             write_jsonl(block.file(config.out, "answers"), (answered.prediction for answered in ordered))
     return gather(config, records, blocks)
 
@@ -83,7 +83,7 @@ def gather(config: PredictConfig, records: Sequence[object], blocks: Sequence[Bl
         own = [block for block in blocks if block.is_base == is_base]
         out = config.out / BASE if is_base else config.out
         rows = [row for block in own for row in read_jsonl(block.file(config.out, "answers"), Prediction)]
-        prompts = (row for block in own for row in read_jsonl(block.file(config.out, "prompts"), Shown))
+        prompts = (row for block in own for row in read_jsonl(block.file(config.out, "prompts"), Posed))
         write_jsonl(out / "prompts.jsonl", prompts)
         write_jsonl(out / "predictions.jsonl", rows)
         counts["predictions"] += len(rows)
@@ -103,7 +103,7 @@ class Answered(NamedTuple):
     """An answer and what was asked for it."""
 
     prediction: Prediction
-    shown: Shown
+    posed: Posed
 
 
 def answer(
@@ -141,7 +141,7 @@ def note(engine: Engine, asking: Asking, way: Way, prompt: Prompt) -> Answered:
     name = asking.record.id
     return Answered(
         Prediction(id=name, way=way, order=asking.order, prompt=prompt.messages[-1].content),
-        Shown(id=name, way=way, order=asking.order, text=asked.text, ids=asked.ids),
+        Posed(id=name, way=way, order=asking.order, text=asked.text, ids=asked.ids),
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from medtune.artifact import read_jsonl, write_json, write_jsonl
+from medtune.artifact import read_jsonl, write_bytes, write_json, write_jsonl
 from medtune.errors import UserError
 from medtune.evals.exam import Item
 from medtune.evals.exam_report import report_from
@@ -46,6 +46,15 @@ class Pages(NamedTuple):
 
     report: Report
     files: Mapping[str, bytes]
+
+
+def publish(saved: Saved, out: Path) -> Report:
+    """The report; `out` holds what `read_saved` reads, and every page."""
+    save(saved, out)
+    report, files = render_pages(saved)
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    return report
 
 
 def save(saved: Saved, out: Path) -> None:

@@ -21,7 +21,7 @@ from medtune.engines.parity import learnt_stretches
 from medtune.engines.render import render_dialogue, render_prompt
 from medtune.errors import UserError
 from medtune.evals import predict
-from medtune.evals.asking import Asking, Shown
+from medtune.evals.asking import Asking, Posed
 from medtune.evals.config import EvaluateConfig, PredictConfig
 from medtune.evals.predict import word_asking
 from medtune.evals.prompt import Style
@@ -177,8 +177,8 @@ def test_rows_per_batch_change_no_greedy_answer(configure: Configure) -> None:
 # ---- shots, orders, the base beside its adapter, thinking ----
 
 
-def shown(config: PredictConfig) -> list[Shown]:
-    return list(read_jsonl(config.out / "prompts.jsonl", Shown))
+def shown(config: PredictConfig) -> list[Posed]:
+    return list(read_jsonl(config.out / "prompts.jsonl", Posed))
 
 
 def test_what_the_model_got_is_kept_word_by_word_and_token_by_token(configure: Configure) -> None:
