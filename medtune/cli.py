@@ -119,9 +119,11 @@ def dispatch(arguments: Arguments) -> None:
         )
     elif "help" in flags:
         print(help_of(command))
-    elif command == "compare" and files and all(Path(file).is_dir() for file in files):
+    elif command == "compare" and (len(files) > 1 or any(Path(file).is_dir() for file in files)):
         from medtune.evals.config import words_of_comparison
 
+        if strange := [file for file in files if not Path(file).is_dir()]:
+            raise UserError(f"compare: {strange[0]}: no such directory; name directories that evaluate made")
         run_single(command, None, [*words_of_comparison(files), *overrides], replace="replace" in flags)
     elif len(files) > 1 and command not in ("inspect", "preview"):
         raise UserError(f"{command} takes one file; given: {' '.join(files)}")

@@ -85,7 +85,7 @@ def tabulate_places(way: Way, turned: Sequence[Marked]) -> list[Table]:
             title=phrase("title_places"),
             columns=(phrase("column_place"), phrase("column_recall"), phrase("column_answered")),
             rows=tuple(
-                (letter, wilson(hits[letter], golds[letter]), wilson(given[letter], len(single)))
+                (letter, wilson(hits[letter], golds[letter]), given[letter])
                 for letter in letters
             ),
             notes=(phrase("note_places", spread=f"{float(np.std(recalls)):.3f}"),),
