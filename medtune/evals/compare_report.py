@@ -100,7 +100,7 @@ def explain(contrast: Contrast) -> list[Phrase]:
     named = {"better": contrast.better, "worse": contrast.worse}
     p, basis = say_p(contrast.adjusted), say_basis(contrast)
     told = [phrase("explain_test", **named, p=p, basis=basis, seeds=say_seeds(contrast))]
-    if len(contrast.pairs) > 1 and not contrast.is_general:
+    if len(contrast.pairs) > 1 and contrast.num_seeds < MIN_SEEDS:
         told.append(phrase("explain_models", **named, needed=MIN_SEEDS))
     if contrast.finding == "same":
         points = 100 * contrast.detectable
