@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from medtune.artifact import Counts, digest_of, read_jsonl, write_jsonl
 from medtune.config import Input
 from medtune.errors import UserError
-from medtune.evals.compare_report import Trial, report_on
+from medtune.evals.compare_report import report_on
 from medtune.evals.config import CompareConfig
+from medtune.evals.contrasts import Trial
 from medtune.evals.exam import WAYS, Item
 from medtune.evals.exam_tables import name_way
 from medtune.records import Phrase, Report, Score, Way

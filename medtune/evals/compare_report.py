@@ -1,29 +1,26 @@
 """The report of a comparison, from the scores of its runs only."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from medtune.evals.contrasts import ChanceCount, Contrast, contrast_arms, count_against_chance, estimate_arm
-from medtune.evals.exam import WAYS, Item, chance_of
-from medtune.evals.exam_tables import name_way
-from medtune.records import Cell, Estimate, Phrase, Report, Table, Way
+from medtune.evals.compare_tables import (
+    estimate_arms,
+    tabulate_arms,
+    tabulate_contrasts,
+    tabulate_pairs,
+    tabulate_subjects,
+)
+from medtune.evals.contrasts import (
+    MIN_SEEDS,
+    ChanceCount,
+    Contrast,
+    Trial,
+    contrast_arms,
+    count_against_chance,
+)
+from medtune.evals.exam import WAYS
+from medtune.records import Estimate, Phrase, Report, Table
 from medtune.reports.phrases import phrase, say_p
 from medtune.reports.wording import word_points
-from medtune.scorers.stats import Floats
-
-
-class Trial(NamedTuple):
-    """What is compared: items in a fixed order and, by way and arm, which run has which of them right."""
-
-    items: list[Item]
-    right: dict[Way, dict[str, Floats]]
-    """0 or 1, shape (runs, n)."""
-    contrasts: tuple[tuple[str, str], ...]
-    way: Way
-    num_resamples: int
-    seed: int
 
 
 def report_on(
@@ -52,6 +49,9 @@ def report_on(
             details += [judge_chance(arm, one) for arm, one in chances.items() if one.above < one.num_runs]
         metrics |= {f"{way}.accuracy.{arm}": mean for arm, mean in means.items()}
         metrics |= {f"{way}.difference.{one.better}-{one.worse}": one.difference for one in found}
+        metrics |= {
+            f"{way}.over_seeds.{one.better}-{one.worse}": one.general.estimate for one in found if one.general
+        }
         tables += [
             tabulate_arms(trial, way, means, chances),
             tabulate_contrasts(way, found),
@@ -75,8 +75,8 @@ def report_on(
 
 
 def judge(contrast: Contrast) -> Phrase:
-    """What a contrast shows."""
-    difference = contrast.difference
+    """What a contrast shows, with the interval that this rests on."""
+    difference = contrast.decisive.estimate
     return phrase(
         f"contrast_{contrast.finding}",
         better=contrast.better,
@@ -86,19 +86,26 @@ def judge(contrast: Contrast) -> Phrase:
         low=word_points(difference.low),
         high=word_points(difference.high),
         n=difference.n,
+        basis=say_basis(contrast),
     )
 
 
+def say_basis(contrast: Contrast) -> Phrase:
+    """Over what the interval and p of a finding generalize."""
+    return phrase("over_seeds" if contrast.is_general else "over_items")
+
+
 def explain(contrast: Contrast) -> list[Phrase]:
-    """The test behind a finding, whether the seeds agree, and what the items could have shown."""
+    """The test behind a finding, whether seeds agree, whom it speaks of, and what could have been shown."""
     named = {"better": contrast.better, "worse": contrast.worse}
-    tested = phrase("explain_test", **named, p=say_p(contrast.adjusted), seeds=say_seeds(contrast))
-    if contrast.finding != "same":
-        return [tested]
-    return [
-        tested,
-        phrase("explain_detectable", **named, n=contrast.difference.n, points=100 * contrast.detectable),
-    ]
+    p, basis = say_p(contrast.adjusted), say_basis(contrast)
+    told = [phrase("explain_test", **named, p=p, basis=basis, seeds=say_seeds(contrast))]
+    if len(contrast.pairs) > 1 and contrast.num_seeds < MIN_SEEDS:
+        told.append(phrase("explain_models", **named, needed=MIN_SEEDS))
+    if contrast.finding == "same":
+        points = 100 * contrast.detectable
+        told.append(phrase("explain_detectable", **named, n=contrast.difference.n, points=points))
+    return told
 
 
 def say_seeds(contrast: Contrast) -> Phrase:
@@ -135,134 +142,3 @@ def judge_chance(arm: str, count: ChanceCount) -> Phrase:
         else "arm_mixed"
     )
     return phrase(key, arm=arm, above=count.above, below=count.below, total=count.num_runs)
-
-
-# ---- tables ----
-
-
-def estimate_arms(trial: Trial, way: Way, chosen: Sequence[int] | None = None) -> dict[str, Estimate]:
-    """Each arm's mean accuracy, on all items or those at the chosen places."""
-    places = list(range(len(trial.items))) if chosen is None else list(chosen)
-    clusters = [trial.items[place].cluster for place in places]
-    return {
-        arm: estimate_arm(
-            right[:, places],
-            clusters,
-            rng=np.random.default_rng([trial.seed, WAYS.index(way), 1000 + number]),
-            num_resamples=trial.num_resamples,
-        )
-        for number, (arm, right) in enumerate(trial.right[way].items())
-    }
-
-
-def tabulate_arms(
-    trial: Trial, way: Way, means: Mapping[str, Estimate], chances: Mapping[str, ChanceCount]
-) -> Table:
-    """Mean accuracy of each arm, its runs one by one, and how they stand against guessing."""
-    n = len(trial.items)
-    rows: list[tuple[Cell, ...]] = []
-    for arm, right in trial.right[way].items():
-        counts = [int(run.sum()) for run in right]
-        runs = ", ".join(f"{count / n:.4f} ({count}/{n})" for count in counts)
-        rows.append((arm, means[arm], runs, judge_chance_briefly(chances[arm])))
-    chance = sum(chance_of(item) for item in trial.items) / n
-    clusters = len({item.cluster for item in trial.items})
-    notes = [phrase("note_arms", chance=chance)]
-    if clusters < n:
-        notes.append(phrase("note_clustered", clusters=clusters, n=n))
-    return Table(
-        name=f"{way}_arms",
-        title=phrase("title_arms", way=name_way(way)),
-        columns=tuple(phrase(f"column_{name}") for name in ("arm", "mean", "runs", "chance")),
-        rows=tuple(rows),
-        notes=tuple(notes),
-        chart="intervals",
-        reference=chance,
-        section=name_way(way),
-    )
-
-
-def judge_chance_briefly(count: ChanceCount) -> Phrase:
-    """`above 3/3`, for a table."""
-    return phrase("chance_runs", above=count.above, below=count.below, total=count.num_runs)
-
-
-def tabulate_contrasts(way: Way, found: Sequence[Contrast]) -> Table:
-    """Each contrast: difference with interval, p plain and adjusted, and what the items could have shown."""
-    rows: list[tuple[Cell, ...]] = [
-        (
-            f"{one.better} − {one.worse}",
-            one.difference,
-            one.p,
-            one.adjusted,
-            f"{100 * one.detectable:.2f}",
-            phrase(f"finding_{one.finding}"),
-        )
-        for one in found
-    ]
-    names = ("contrast", "difference", "p", "adjusted", "detectable", "finding")
-    return Table(
-        name=f"{way}_contrasts",
-        title=phrase("title_contrasts", way=name_way(way)),
-        columns=tuple(phrase(f"column_{name}") for name in names),
-        rows=tuple(rows),
-        notes=(phrase("note_contrasts"), phrase("note_detectable")),
-        chart="intervals",
-        section=name_way(way),
-    )
-
-
-def tabulate_pairs(way: Way, found: Sequence[Contrast]) -> Table:
-    """Each seed pair: items fixed and broken, difference, exact McNemar p."""
-    rows: list[tuple[Cell, ...]] = [
-        (
-            f"{one.better} − {one.worse}",
-            pair.number,
-            pair.fixed,
-            pair.broken,
-            word_points((pair.fixed - pair.broken) / one.difference.n),
-            pair.p,
-        )
-        for one in found
-        for pair in one.pairs
-    ]
-    unpaired = sum(one.num_unpaired for one in found)
-    notes = [phrase("note_pairs")] + ([phrase("note_unpaired", count=unpaired)] if unpaired else [])
-    names = ("contrast", "seed", "fixed", "broken", "points", "mcnemar")
-    return Table(
-        name=f"{way}_pairs",
-        title=phrase("title_pairs"),
-        columns=tuple(phrase(f"column_{name}") for name in names),
-        rows=tuple(rows),
-        notes=tuple(notes),
-        section=name_way(way),
-        is_detail=True,
-    )
-
-
-def tabulate_subjects(trial: Trial, way: Way) -> list[Table]:
-    """Mean accuracy of each arm by subject; nothing when there is only one."""
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(trial.items):
-        places.setdefault(item.subject, []).append(place)
-    if len(places) < 2:
-        return []
-    rows: list[tuple[Cell, ...]] = [
-        (subject, len(places[subject]), *estimate_arms(trial, way, places[subject]).values())
-        for subject in sorted(places)
-    ]
-    columns = [
-        phrase("column_subject"),
-        phrase("column_items"),
-        *(phrase("name", text=arm) for arm in trial.right[way]),
-    ]
-    table = Table(
-        name=f"{way}_subjects",
-        title=phrase("title_subjects"),
-        columns=tuple(columns),
-        rows=tuple(rows),
-        notes=(phrase("note_subjects"),),
-        section=name_way(way),
-        is_detail=True,
-    )
-    return [table]

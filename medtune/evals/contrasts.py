@@ -6,11 +6,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from medtune.evals.exam import Item, compare_with_chance
-from medtune.records import Estimate
+from medtune.records import Estimate, Way
 from medtune.scorers.stats import (
+    Difference,
     Floats,
     bootstrap_difference,
     bootstrap_mean,
+    generalize_difference,
     holm,
     mcnemar,
     minimum_detectable_difference,
@@ -19,8 +21,22 @@ from medtune.scorers.stats import (
 )
 
 ALPHA = 0.05
+MIN_SEEDS = 3
+"""From so many runs in each arm on, a finding is to hold for other seeds of training too."""
 
-Finding = Literal["better", "worse", "same", "split"]
+Finding = Literal["better", "worse", "same", "split", "open"]
+
+
+class Trial(NamedTuple):
+    """What is compared: items in a fixed order and, by way and arm, which run has which of them right."""
+
+    items: list[Item]
+    right: dict[Way, dict[str, Floats]]
+    """0 or 1, shape (runs, n)."""
+    contrasts: tuple[tuple[str, str], ...]
+    way: Way
+    num_resamples: int
+    seed: int
 
 
 class Pair(NamedTuple):
@@ -39,8 +55,17 @@ class Contrast(NamedTuple):
     better: str
     worse: str
     difference: Estimate
+    """Its interval says how it would vary with other items, the models being these."""
     p: float
+    """That of the items, by sign flips."""
+    general: Difference | None
+    """The same difference for other items and other seeds; None where an arm has one run."""
+    num_seeds: int
+    """Runs of the arm that has fewer."""
     adjusted: float
+    """p of what decides, for the number of contrasts."""
+    adjusted_items: float
+    """p of the items, for the number of contrasts."""
     pairs: tuple[Pair, ...]
     num_unpaired: int
     """Runs beyond the shorter arm's number: they enter the means and have no partner."""
@@ -54,11 +79,28 @@ class Contrast(NamedTuple):
         return sum(bool(np.sign(pair.fixed - pair.broken) == sign != 0) for pair in self.pairs)
 
     @property
+    def is_general(self) -> bool:
+        """Whether the finding speaks of other seeds of training too, not of these very models only."""
+        return self.general is not None and self.num_seeds >= MIN_SEEDS
+
+    @property
+    def decisive(self) -> Difference:
+        """What the finding rests on."""
+        if self.general is None or not self.is_general:
+            return Difference(self.difference, self.p)
+        # What holds for all seeds holds for these, so their exact test must agree.
+        return self.general._replace(p=max(self.p, self.general.p))
+
+    @property
     def finding(self) -> Finding:
-        """What the contrast shows; `split` when it is significant but the seeds point both ways."""
+        """What the contrast shows.
+
+        `split`: significant for these models, but the runs point both ways; `open`: significant for these
+        models, but not for other seeds.
+        """
         if self.adjusted >= ALPHA:
-            return "same"
-        if self.num_agreeing < len(self.pairs):
+            return "open" if self.is_general and self.adjusted_items < ALPHA else "same"
+        if not self.is_general and self.num_agreeing < len(self.pairs):
             return "split"
         return "better" if self.difference.value > 0 else "worse"
 
@@ -106,7 +148,7 @@ def contrast_arms(
     for number, (better, worse) in enumerate(contrasts):
         rng = np.random.default_rng([*seed, number])
         one, two = arms[better], arms[worse]
-        pairs = pair_runs(one, two)
+        pairs, num_seeds = pair_runs(one, two), min(len(one), len(two))
         discordant = sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters))
         contrast = Contrast(
             better=better,
@@ -115,14 +157,22 @@ def contrast_arms(
             p=sign_flip_test(
                 one.mean(axis=0) - two.mean(axis=0), clusters, rng=rng, num_resamples=num_resamples
             ),
+            general=generalize_difference(one, two, clusters)
+            if num_seeds > 1 and len(set(clusters)) > 1
+            else None,
+            num_seeds=num_seeds,
             adjusted=1.0,
+            adjusted_items=1.0,
             pairs=pairs,
             num_unpaired=max(len(one), len(two)) - len(pairs),
             detectable=minimum_detectable_difference(len(clusters), max(discordant, 1 / len(clusters))),
         )
         found.append(contrast)
-    adjusted = holm([contrast.p for contrast in found])
-    return [contrast._replace(adjusted=p) for contrast, p in zip(found, adjusted, strict=True)]
+    decided, items = holm([one.decisive.p for one in found]), holm([one.p for one in found])
+    return [
+        contrast._replace(adjusted=p, adjusted_items=p_items)
+        for contrast, p, p_items in zip(found, decided, items, strict=True)
+    ]
 
 
 def count_against_chance(right: Floats, items: Sequence[Item]) -> ChanceCount:

@@ -11,9 +11,9 @@ from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input, load
 from medtune.errors import UserError
 from medtune.evals.compare import run
-from medtune.evals.compare_report import Trial, report_on
+from medtune.evals.compare_report import report_on
 from medtune.evals.config import CompareConfig, words_of_comparison
-from medtune.evals.contrasts import contrast_arms, estimate_arm, pair_runs
+from medtune.evals.contrasts import Trial, contrast_arms, estimate_arm, pair_runs
 from medtune.evals.exam import Item
 from medtune.evals.exam_report import report_from
 from medtune.records import Estimate, Phrase, Report, Row, Score, Table, Way
@@ -243,6 +243,7 @@ def flip(right: Floats, fixed: int, broken: int) -> Floats:
 )
 def test_a_difference_counts_only_when_tested(fixed: int, broken: int, key: str):
     # 818 items of which a tenth changes: +10 is p = 0.32, +40 is p = 1.1e-5 (evaluation.md, check 9)
+    assert f"{mcnemar(fixed, broken):.2g}" == ("0.32" if key == "contrast_same" else "1.1e-05")
     base = first_right(600, 818)
     report = trial({"base": base[None], "new": flip(base, fixed, broken)[None]})
     assert report.verdict[0].key == key
@@ -260,6 +261,60 @@ def test_seeds_that_disagree_settle_nothing():
     assert report.verdict[0].key == "contrast_split"
     assert "2 of 3 pairs of runs" in fill(report.details[0], "en")
     assert "不一致" in fill(report.verdict[0], "zh")
+
+
+def spread_out(*counts: int) -> Floats:
+    """Runs with so many of 200 right, each its own: errors are drawn, not nested."""
+    rng = np.random.default_rng(0)
+    runs = np.zeros((len(counts), N))
+    for run_, count in zip(runs, counts, strict=True):
+        run_[rng.choice(N, size=count, replace=False)] = 1
+    return runs
+
+
+def test_three_seeds_make_a_finding_hold_for_other_seeds():
+    report = trial({"base": spread_out(60, 62, 64), "new": spread_out(110, 118, 107)})
+    better = report.verdict[0]
+    assert better.key == "contrast_better" and "explain_models" not in keys(report.details)
+    assert "over items and training seeds)" in fill(better, "en") and "换种子都计入" in fill(better, "zh")
+    items = report.metrics["generate.difference.new-base"]
+    both = report.metrics["generate.over_seeds.new-base"]
+    assert better.values["low"] == f"+{100 * both.low:.2f}" != f"+{100 * items.low:.2f}"
+    row = find_table(report, "generate_contrasts").rows[0]
+    assert (
+        row[1] == items
+        and isinstance(row[3], Phrase)
+        and fill(row[3], "en").startswith(f"+{100 * both.low:.2f} to")
+    )
+    assert isinstance(row[4], float) and isinstance(row[2], float) and row[5] == max(row[2], row[4])
+
+
+def test_what_holds_for_these_models_may_not_hold_for_other_seeds():
+    report = trial({"base": spread_out(60, 60, 60), "new": spread_out(65, 65, 160)})
+    assert report.verdict[0].key == "contrast_open"
+    assert "these models do differ, by +18.33 percentage points" in fill(report.verdict[0], "en")
+    row = find_table(report, "generate_contrasts").rows[0]
+    assert isinstance(row[2], float) and row[2] < 0.001 and row[7] == phrase("finding_open")
+
+
+def test_a_pair_that_disagrees_does_not_outweigh_the_seeds():
+    report = trial({"base": spread_out(60, 61, 59, 75), "new": spread_out(90, 92, 91, 74)})
+    assert report.verdict[0].key == "contrast_better"
+    assert "3 of 4 pairs of runs" in fill(report.details[0], "en")
+
+
+def test_fewer_seeds_speak_of_these_very_models():
+    two = trial({"base": spread_out(60, 62), "new": spread_out(110, 112)})
+    assert two.verdict[0].key == "contrast_better" and "over items)" in fill(two.verdict[0], "en")
+    assert keys(two.details)[:2] == ["explain_test", "explain_models"]
+    assert "generate.over_seeds.new-base" in two.metrics  # shown, though it does not decide
+    one = trial({"base": spread_out(60), "new": spread_out(110, 112, 111)})
+    assert "these very models" in fill(one.details[1], "en")
+    assert "只针对这些模型" in fill(one.details[1], "zh")
+    assert find_table(one, "generate_contrasts").rows[0][3:5] == (None, None)
+    spreads = [row[3] for row in find_table(one, "generate_arms").rows]
+    told = [fill(cell, "en") for cell in spreads if isinstance(cell, Phrase)]
+    assert told == ["one seed", "0.0050 (3 seeds)"]
 
 
 def test_an_arm_at_chance_is_called_so():
