@@ -2,16 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from tqdm import tqdm
 
 from medtune.artifact import Counts, digest_of, read_jsonl, write_jsonl
 from medtune.errors import UserError
-from medtune.evals.audit_report import STATUSES, Finding, Status, clip, report_on
+from medtune.evals.audit_report import STATUSES, Candidate, Finding, Status, clip, report_on
+from medtune.evals.candidates import find_candidates, make_gauge
 from medtune.evals.config import AuditConfig
 from medtune.evals.exam import Audited
-from medtune.records import RECORD, Dialogue, Document, Preference, Question
+from medtune.evals.training import AnyRecord, Place, read_training, text_of
+from medtune.records import RECORD, Question
 from medtune.reports.report import write_reports
 from medtune.scorers.contamination import (
     CONTAMINATED,
@@ -23,27 +24,18 @@ from medtune.scorers.contamination import (
     strongest,
 )
 
-AnyRecord = Document | Dialogue | Preference | Question
-
-
-class Place(NamedTuple):
-    """A training record and where it stands."""
-
-    file: str
-    line: int
-    record: AnyRecord
-
 
 def run(config: AuditConfig) -> Counts:
     """How many items were found. Writes the findings, each item's status, the data without them, a report."""
     items = list(read_exams(config))
     index = Index([make_probe(item.id, item.stem, item.options, item.answer) for item in items])
+    gauge = make_gauge(items, follow(config, "gauge")) if config.candidates else None
     unwanted = CONTAMINATED | (SUSPECT if config.drop == "suspect" else frozenset())
     findings: list[Finding] = []
     dropped: list[dict[str, str | int]] = []
 
     def keep() -> Iterator[AnyRecord]:
-        for place in tqdm(read_training(config), desc="audit", unit="record", disable=None, leave=False):
+        for place in follow(config, "audit"):
             text = text_of(place.record)
             found = [
                 Finding(items[match.probe], match, place.file, place.line, place.record.id, clip(text))
@@ -69,8 +61,16 @@ def run(config: AuditConfig) -> Counts:
         config.out / "items.jsonl",
         (Audited(id=item.id, subject=item.subject, status=statuses[item.id]) for item in items),
     )
+    candidates = None
+    if gauge:
+        known = {(finding.item.id, finding.file, finding.line) for finding in findings}
+        places = follow(config, "candidates")
+        candidates = find_candidates(gauge, items, places, most=config.candidates, known=known)
+        write_jsonl(config.out / "candidates.jsonl", map(tell_candidate, candidates.near))
     provenance = {str(source): digest_of(source)[:16] for source in (*config.train, *config.exams)}
-    report = report_on(items, statuses, findings, num_records=num_records, provenance=provenance)
+    report = report_on(
+        items, statuses, findings, num_records=num_records, provenance=provenance, candidates=candidates
+    )
     write_reports(report, config.out)
     counts = Counter(statuses.values())
     return {
@@ -79,6 +79,7 @@ def run(config: AuditConfig) -> Counts:
         "dropped": len(dropped),
         "items": len(items),
         **{status: counts[status] for status in STATUSES},
+        **({"candidates": len(candidates.near)} if candidates else {}),
     }
 
 
@@ -96,25 +97,9 @@ def read_exams(config: AuditConfig) -> Iterator[Question]:
         raise UserError(f"{', '.join(config.exams)}: no questions in it")
 
 
-def read_training(config: AuditConfig) -> Iterator[Place]:
-    """The training records in file order."""
-    for source in config.train:
-        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
-            yield Place(source.path.name, number, record)
-
-
-def text_of(record: AnyRecord) -> str:
-    """All that is said in a record, parts on lines of their own."""
-    match record:
-        case Document():
-            return record.text
-        case Dialogue():
-            return "\n".join(turn.content for turn in record.messages)
-        case Preference():
-            return "\n".join([*(turn.content for turn in record.prompt), record.chosen, record.rejected])
-        case Question():
-            options = [f"{letter}. {text}" for letter, text in record.options.items()]
-            return "\n".join([*([record.case] if record.case else []), record.stem, *options])
+def follow(config: AuditConfig, what: str) -> Iterator[Place]:
+    """The training records, with a bar that shows how far they were read."""
+    return iter(tqdm(read_training(config.train), desc=what, unit="record", disable=None, leave=False))
 
 
 def status_of(item: Question, kinds: set[Kind]) -> Status:
@@ -137,4 +122,15 @@ def tell(finding: Finding) -> dict[str, str | int | float]:
         "kind": finding.match.kind,
         "share": finding.match.share,
         "options_found": finding.match.options_found,
+    }
+
+
+def tell_candidate(candidate: Candidate) -> dict[str, str | int | float]:
+    """The candidate as a row."""
+    return {
+        "item": candidate.item.id,
+        "record": candidate.record,
+        "file": candidate.file,
+        "line": candidate.line,
+        "similarity": candidate.similarity,
     }

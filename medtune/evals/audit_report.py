@@ -28,6 +28,28 @@ class Finding(NamedTuple):
     """What is shown of the record, see `clip`."""
 
 
+class Candidate(NamedTuple):
+    """A training record that comes near an item in other words."""
+
+    item: Question
+    file: str
+    line: int
+    record: str
+    similarity: float
+    text: str
+    """What is shown of the record."""
+
+
+class Candidates(NamedTuple):
+    """All of them, and how it came about which are near."""
+
+    near: Sequence[Candidate]
+    cut: float
+    share: float
+    """Of the measured items, those whose nearest neighbour in the exam lies below the cut."""
+    num_measured: int
+
+
 def report_on(
     items: Sequence[Question],
     statuses: Mapping[str, Status],
@@ -35,6 +57,7 @@ def report_on(
     *,
     num_records: int,
     provenance: Mapping[str, str],
+    candidates: Candidates | None = None,
 ) -> Report:
     """What was found, by status and subject, and side by side."""
     counts = Counter(statuses.values())
@@ -58,6 +81,7 @@ def report_on(
             tabulate_statuses(items, statuses),
             tabulate_kinds(findings),
             *([tabulate_pairs(findings)] if findings else []),
+            *([tabulate_candidates(candidates)] if candidates else []),
         ),
         provenance=dict(provenance),
     )
@@ -112,9 +136,7 @@ def tabulate_pairs(findings: Sequence[Finding]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             phrase(f"audit_{finding.match.kind.replace(' ', '_')}"),
-            f"{finding.item.subject}: {finding.item.stem} "
-            + " ".join(f"{letter}. {text}" for letter, text in finding.item.options.items())
-            + f" [{finding.item.answer}]",
+            _told(finding.item),
             f"{finding.file}:{finding.line}: {finding.text}",
             finding.match.share,
         )
@@ -132,6 +154,38 @@ def tabulate_pairs(findings: Sequence[Finding]) -> Table:
         ),
         rows=tuple(rows),
         notes=tuple(notes),
+    )
+
+
+def _told(item: Question) -> str:
+    options = " ".join(f"{letter}. {text}" for letter, text in item.options.items())
+    return f"{item.subject}: {item.stem} {options} [{item.answer}]"
+
+
+def tabulate_candidates(candidates: Candidates) -> Table:
+    """Each item beside the records that come near it in other words, the nearest first."""
+    ordered = sorted(candidates.near, key=lambda candidate: -candidate.similarity)
+    shown = ordered[:MOST_PAIRS]
+    return Table(
+        name="candidates",
+        title=phrase("title_audit_candidates"),
+        columns=(
+            phrase("column_exam_item"),
+            phrase("column_training_record"),
+            phrase("column_similarity"),
+        ),
+        rows=tuple(
+            (_told(near.item), f"{near.file}:{near.line}: {near.text}", near.similarity) for near in shown
+        ),
+        notes=(
+            phrase("note_audit_candidates", count=len(shown), total=len(ordered)),
+            phrase(
+                "note_audit_cut",
+                cut=f"{candidates.cut:.4f}",
+                share=f"{candidates.share:.0%}",
+                n=candidates.num_measured,
+            ),
+        ),
     )
 
 

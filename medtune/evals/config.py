@@ -102,6 +102,9 @@ class AuditConfig(CommandConfig):
     """Files of questions that will be reported on."""
     drop: Literal["contaminated", "suspect"] = "contaminated"
     """Which records are left out of `clean.jsonl`: those that hold an item, or also those that may."""
+    candidates: int = Field(default=0, ge=0, le=100)
+    """How many training records are listed for each item that come near it in other words, for a person to
+    read; they never count as contaminated."""
 
 
 class SignalsConfig(CommandConfig):

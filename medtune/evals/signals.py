@@ -15,10 +15,10 @@ from tqdm import tqdm
 from medtune.artifact import CHECKPOINTS, Counts, digest_of, read_jsonl, write_jsonl
 from medtune.engines.base import Engine, Reading, open_engine
 from medtune.errors import UserError
-from medtune.evals.audit import text_of
 from medtune.evals.config import SignalsConfig
 from medtune.evals.evaluate import flatten, read_questions, shorten_digest, trace
 from medtune.evals.signals_report import MIN_UNITS, Side, Sign, Signal, report_on
+from medtune.evals.training import text_of
 from medtune.lineage import home_of
 from medtune.records import Phrase, Question, content_id
 from medtune.reports.phrases import phrase
