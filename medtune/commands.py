@@ -32,9 +32,9 @@ COMMANDS = {
     "pt": Command("PtConfig", "medtune.train.pt", 2, "pre-train on documents, from scratch or continued"),
     "sft": Command("SftConfig", "medtune.train.sft", 2, "fine-tune on dialogues, by LoRA or in full"),
     "merge": Command("MergeConfig", "medtune.train.merge", 2, "adapter + base -> one model, proven equal"),
-    "predict": Command("PredictConfig", "medtune.evals.predict", 2, "a model answers an exam or dialogues"),
+    "predict": Command("PredictConfig", "medtune.evals.predict", 3, "a model answers an exam or dialogues"),
     "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 3, "score the answers, write a report"),
-    "audit": Command("AuditConfig", "medtune.evals.audit", 1, "exam questions found in training data"),
+    "audit": Command("AuditConfig", "medtune.evals.audit", 2, "exam questions found in training data"),
     "signals": Command("SignalsConfig", "medtune.evals.signals", 1, "signs that a model has seen an exam"),
     "export-exam": Command(
         "ExportExamConfig", "medtune.evals.export_exam", 1, "an exam and answers to it for lm-eval"
@@ -42,7 +42,7 @@ COMMANDS = {
     "import-scores": Command(
         "ImportScoresConfig", "medtune.evals.import_scores", 1, "another tool's answers, as an evaluation"
     ),
-    "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
+    "compare": Command("CompareConfig", "medtune.evals.compare", 2, "paired comparison of runs, in words"),
 }
 
 

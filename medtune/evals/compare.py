@@ -1,6 +1,6 @@
 """The command that compares evaluations of several arms, question by question."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.compare_report import report_on
 from medtune.evals.config import CompareConfig
-from medtune.evals.contrasts import Trial
+from medtune.evals.contrasts import Trial, match_runs
 from medtune.evals.exam import WAYS, Item
 from medtune.evals.exam_tables import name_way
 from medtune.records import Phrase, Report, Score, Way
@@ -41,31 +41,33 @@ class Evaluation(NamedTuple):
 
 
 def run(config: CompareConfig) -> Counts:
-    """How the arms differ. Writes the report, and every run's answer to every item in `answers.jsonl`."""
+    """How the arms differ. Writes the report, every run's answers, and the items fixed and broken."""
     refuse_repeats(config)
     arms = {arm: [read_evaluation(folder) for folder in folders] for arm, folders in config.arms.items()}
     runs = [evaluation for evaluations in arms.values() for evaluation in evaluations]
     for other in runs[1:]:
         refuse_other_exam(runs[0], other)
     shared: list[Way] = [way for way in WAYS if all(way in evaluation.scores for evaluation in runs)]
-    if config.way not in shared:
-        lacking = next(evaluation for evaluation in runs if config.way not in evaluation.scores)
+    way = config.way or next(iter(shared), "generate")
+    if way not in shared:
+        lacking = next(evaluation for evaluation in runs if way not in evaluation.scores)
         known = ", ".join(shared) or "none, evaluate them alike"
-        raise UserError(f"{lacking.folder}: has no `{config.way}` scores; ways of all runs: {known}")
+        raise UserError(f"{lacking.folder}: has no `{way}` scores; ways of all runs: {known}")
     items = runs[0].items
     trial = Trial(
         items=items,
         right={way: {arm: mark(evaluations, way) for arm, evaluations in arms.items()} for way in shared},
         contrasts=config.contrasts or tuple((arm, next(iter(arms))) for arm in list(arms)[1:]),
-        way=config.way,
+        way=way,
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
-    report = report_on(trial, warnings=gather_warnings(arms, shared), provenance=describe(config, arms))
+    report = report_on(trial, warnings=gather_warnings(arms, shared), provenance=describe(config, arms, way))
     write_reports(report, config.out)
-    write_jsonl(config.out / "answers.jsonl", (list_answers(item, arms, config.way) for item in items))
+    write_jsonl(config.out / "answers.jsonl", (list_answers(item, arms, way) for item in items))
+    write_jsonl(config.out / "changed.jsonl", list_changes(trial, arms))
     differences = {
-        name: value for name, value in report.metrics.items() if name.startswith(f"{config.way}.difference")
+        name: value for name, value in report.metrics.items() if name.startswith(f"{way}.difference")
     }
     return {
         "n": len(items),
@@ -172,9 +174,9 @@ def gather_warnings(arms: dict[str, list[Evaluation]], shared: Sequence[Way]) ->
     return warnings + [phrase("warn_way", way=name_way(way)) for way in left_out]
 
 
-def describe(config: CompareConfig, arms: dict[str, list[Evaluation]]) -> dict[str, str]:
+def describe(config: CompareConfig, arms: dict[str, list[Evaluation]], way: Way) -> dict[str, str]:
     """Where the numbers are from."""
-    told = {"num_resamples": str(config.num_resamples), "seed": str(config.seed), "way": config.way}
+    told = {"num_resamples": str(config.num_resamples), "seed": str(config.seed), "way": way}
     for arm, evaluations in arms.items():
         for number, evaluation in enumerate(evaluations, 1):
             provenance = evaluation.report.provenance
@@ -191,3 +193,23 @@ def list_answers(item: Item, arms: dict[str, list[Evaluation]], way: Way) -> dic
         arm: [run.scores[way][item.id].answer for run in evaluations] for arm, evaluations in arms.items()
     }
     return {"id": item.id, "subject": item.subject, "gold": item.gold, "answers": answers}
+
+
+def list_changes(trial: Trial, arms: dict[str, list[Evaluation]]) -> Iterator[dict[str, object]]:
+    """The items that one run has right and the run it is held against wrong: fixed, or broken."""
+    for better, worse in trial.contrasts:
+        for pair, (first, second) in enumerate(match_runs(len(arms[better]), len(arms[worse])), 1):
+            one, two = arms[better][first].scores[trial.way], arms[worse][second].scores[trial.way]
+            for item in trial.items:
+                gain = one[item.id].value - two[item.id].value
+                if gain:
+                    yield {
+                        "id": item.id,
+                        "subject": item.subject,
+                        "contrast": f"{better}-{worse}",
+                        "pair": pair,
+                        "change": "fixed" if gain > 0 else "broken",
+                        "gold": item.gold,
+                        "answer": one[item.id].answer,
+                        "before": two[item.id].answer,
+                    }

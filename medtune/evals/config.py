@@ -145,8 +145,9 @@ class CompareConfig(CommandConfig):
     `{base: [runs/eval-base], random: [runs/eval-random-1, runs/eval-random-2]}`."""
     contrasts: tuple[tuple[str, str], ...] = ()
     """Pairs of arms to test, the hoped-for better one first; every arm against the first one when empty."""
-    way: Way = "generate"
-    """The way of answering that the verdict speaks of."""
+    way: Way | None = None
+    """The way of answering that the verdict speaks of; unless told, the first that all runs have, of
+    `generate`, `letter` and `cloze`."""
     num_resamples: int = Field(default=10_000, ge=1000)
     """Bootstrap and permutation draws."""
     seed: int = Field(default=42, ge=0)

@@ -123,13 +123,18 @@ def estimate_arm(
     return mean.model_copy(update={"count": int(right.sum())}) if len(right) == 1 else mean
 
 
+def match_runs(num_better: int, num_worse: int) -> list[tuple[int, int]]:
+    """Which run of one arm is held against which of the other, by their places."""
+    is_single = 1 in (num_better, num_worse)
+    many = max(num_better, num_worse) if is_single else min(num_better, num_worse)
+    return [(index if num_better > 1 else 0, index if num_worse > 1 else 0) for index in range(many)]
+
+
 def pair_runs(better: Floats, worse: Floats) -> tuple[Pair, ...]:
     """Run i against run i; the only run of an arm is paired with each of the other's."""
-    many = max(len(better), len(worse)) if 1 in (len(better), len(worse)) else min(len(better), len(worse))
     pairs: list[Pair] = []
-    for index in range(many):
-        one = better[index if len(better) > 1 else 0]
-        two = worse[index if len(worse) > 1 else 0]
+    for index, (first, second) in enumerate(match_runs(len(better), len(worse))):
+        one, two = better[first], worse[second]
         fixed, broken = int(((one == 1) & (two == 0)).sum()), int(((one == 0) & (two == 1)).sum())
         pairs.append(Pair(index + 1, fixed, broken, mcnemar(fixed, broken)))
     return tuple(pairs)

@@ -84,10 +84,7 @@ def tabulate_places(way: Way, turned: Sequence[Marked]) -> list[Table]:
             name=f"{way}_places",
             title=phrase("title_places"),
             columns=(phrase("column_place"), phrase("column_recall"), phrase("column_answered")),
-            rows=tuple(
-                (letter, wilson(hits[letter], golds[letter]), given[letter])
-                for letter in letters
-            ),
+            rows=tuple((letter, wilson(hits[letter], golds[letter]), given[letter]) for letter in letters),
             notes=(phrase("note_places", spread=f"{float(np.std(recalls)):.3f}"),),
             section=name_way(way),
             is_detail=True,

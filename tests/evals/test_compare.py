@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -97,7 +98,7 @@ def test_three_arms_make_a_report(tmp_path: Path):
     best = [save(tmp_path / f"recalled-{seed}", first_right(110 + seed)) for seed in range(3)]
     report = compare(tmp_path / "out", base=base, random=other, recalled=best)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "report.json", "report.md", "report.en.md", "report.html", "answers.jsonl",
+        "report.json", "report.md", "report.en.md", "report.html", "answers.jsonl", "changed.jsonl",
     }  # fmt: skip
     assert report.n == N and [row[0] for row in find_table(report, "generate_arms").rows] == [
         "base",
@@ -114,6 +115,10 @@ def test_three_arms_make_a_report(tmp_path: Path):
         find_table(report, "generate_arms").rows[2][2]
         == "0.5500 (110/200), 0.5550 (111/200), 0.5600 (112/200)"
     )
+    changed = [orjson.loads(line) for line in (tmp_path / "out" / "changed.jsonl").read_bytes().splitlines()]
+    one = [row for row in changed if (row["contrast"], row["pair"]) == ("recalled-base", 1)]
+    assert [row["change"] for row in one] == ["fixed"] * 50 and len({row["id"] for row in one}) == 50
+    assert {(row["before"], row["answer"], row["gold"]) for row in one} == {("B", "A", "A")}
     answers = list(read_jsonl(tmp_path / "out" / "answers.jsonl", AnswerRow))
     assert len(answers) == N and answers[110].answers == {
         "base": ["B"],
@@ -152,6 +157,13 @@ def test_scores_that_do_not_fit_their_items_are_refused(tmp_path: Path):
     (tmp_path / "two" / "scores.jsonl").unlink()
     with pytest.raises(UserError, match="no such file"):
         compare(tmp_path / "out", base=[one], other=[two])
+
+
+def test_the_way_is_the_first_that_all_runs_have(tmp_path: Path):
+    one, two = save(tmp_path / "one", first_right(50)), save(tmp_path / "two", first_right(51))
+    values = {"arms": {"one": [str(one)], "two": [str(two)]}, "out": tmp_path / "out"}
+    assert CompareConfig.model_validate(values).way is None
+    assert run(CompareConfig.model_validate(values))["generate.difference.two-one"] == 0.5
 
 
 def test_impossible_contrasts_are_refused_when_the_config_is_read(tmp_path: Path):
