@@ -42,7 +42,7 @@ COMMANDS = {
     "import-scores": Command(
         "ImportScoresConfig", "medtune.evals.import_scores", 1, "another tool's answers, as an evaluation"
     ),
-    "compare": Command("CompareConfig", "medtune.evals.compare", 1, "paired comparison of runs, in words"),
+    "compare": Command("CompareConfig", "medtune.evals.compare", 2, "paired comparison of runs, in words"),
 }
 
 
