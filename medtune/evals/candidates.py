@@ -26,7 +26,7 @@ from medtune.scorers.nearness import (
 from medtune.scorers.overlap import bare
 
 CUT_QUANTILE = 0.9
-"""At 0.99 the list is short and misses most paraphrases: docs/decisions/014."""
+"""At 0.99 the list is short and misses most paraphrases: docs/decisions/012."""
 MIN_MEASURED = 20
 """Items that the cut is taken from; fewer say nothing about their tenth part."""
 MAX_MEASURED = 1000
