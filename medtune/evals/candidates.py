@@ -26,7 +26,7 @@ from medtune.scorers.nearness import (
 from medtune.scorers.overlap import bare
 
 CUT_QUANTILE = 0.9
-"""At 0.99 the list is short and misses most paraphrases: docs/decisions/013."""
+"""At 0.99 the list is short and misses most paraphrases: docs/decisions/012."""
 MIN_MEASURED = 20
 """Items that the cut is taken from; fewer say nothing about their tenth part."""
 MAX_MEASURED = 1000
@@ -105,11 +105,7 @@ def find_candidates(
         for item, column in np.argwhere(nearness > gauge.cut):
             number, place = block[column]
             if (items[item].id, place.file, place.line) not in known:
-                entry = (
-                    float(nearness[item, column]),
-                    -number,
-                    place,
-                )  # of equal ones the first in the files
+                entry = (float(nearness[item, column]), -number, place)  # of equals the first in the files
                 (heappush if len(kept[item]) < most else heappushpop)(kept[item], entry)
     near = [
         Candidate(item, place.file, place.line, place.record.id, round(similarity, 4), shown)
@@ -129,6 +125,5 @@ def show(gauge: Gauge, item: int, record: AnyRecord) -> str:
     """What is shown of a record: from the passage on that is nearest to the item."""
     asked, text = asked_in(record), text_of(record)
     start = text.find(nearest_passage(gauge.wording, gauge.questions[[item]], asked))
-    return clip(
-        text[max(0, start) :]
-    )  # a case and its stem, one question in `asked`, are two lines in `text`
+    # Not found: a case and its stem are one question in `asked` and two lines in `text`.
+    return clip(text[max(0, start) :])

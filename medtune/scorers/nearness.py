@@ -1,7 +1,7 @@
 """How near texts come to questions: the characters and pairs of characters that both hold, in any order.
 
 Rare ones count more (TF-IDF). It takes the place of an embedding where nothing may be downloaded. An SVD of
-these vectors ranks worse: docs/decisions/013.
+these vectors ranks worse: docs/decisions/012.
 """
 
 import re

@@ -155,7 +155,7 @@ def test_a_handful_of_items_says_nothing_about_what_is_near(tmp_path: Path) -> N
 
 
 def test_items_of_one_case_are_no_measure(tmp_path: Path) -> None:
-    """Their texts are nearly the same; counted as neighbours they would lift the cut above all else."""
+    """Their texts are nearly the same; counted as neighbours they would lift the cut above candidates."""
     case = "患者男，六十二岁，反复咳嗽咳痰十余年，近三天来发热、气促加重，双下肢浮肿，唇色发绀，颈静脉充盈。"
     asked = ("首先应做什么检查____", "最可能的诊断是____", "哪项处理不恰当____", "出院时怎样嘱咐____")
     related = [
