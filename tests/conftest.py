@@ -1,5 +1,6 @@
 """Tiny real things that many tests share: a tokenizer trained on the samples, and models of each family."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,18 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 def tiny_model_dir(make_model: MakeModel, tiny_tokenizer_dir: Path) -> Path:
     """A two-layer Qwen3."""
     return make_model(tiny_tokenizer_dir)
+
+
+@pytest.fixture
+def opening_dir(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    """The tiny Qwen3 with a template whose prompts open a think block."""
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path / "opening"))
+    template = folder / "chat_template.jinja"
+    wording = template.read_text(encoding="utf-8")
+    opened = wording.replace("assistant\\n' -}}{%- endif", "assistant\\n<think>\\n' -}}{%- endif")
+    assert opened != wording
+    template.write_text(opened, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session", params=["qwen2", "qwen3", "glm4", "llama"])

@@ -1,11 +1,12 @@
 """A prompt -> what the model gets: text and token ids."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from medtune.engines.base import Asked, Prompt
-from medtune.engines.control import encode, fence
+from medtune.engines.control import begin_of_text, encode, encode_all, fence, unfence
 from medtune.engines.render import prompt_text
 from medtune.engines.trees import Ids, count_alike
 from medtune.errors import UserError
@@ -14,13 +15,14 @@ OPEN = "<think>"
 
 
 def show_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Asked:
-    """The text that a prompt becomes, what is typed like a control token still fenced, and its token ids."""
+    """The text that a prompt becomes, and its token ids."""
     text = word_prompt(tokenizer, prompt)
-    return Asked(text, encode_prompt(tokenizer, prompt, text))
+    begin = begin_of_text(tokenizer) if prompt.is_text else []
+    return Asked(unfence(text), [*begin, *encode(tokenizer, text)])
 
 
 def word_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The text before the answer, its lead included."""
+    """The text before the answer, its lead included, what is typed like a control token still fenced."""
     if prompt.is_text:
         (message,) = prompt.messages
         return fence(tokenizer, message.content) + prompt.lead
@@ -30,30 +32,43 @@ def word_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     return text + prompt.lead
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> list[int]:
-    """Token ids of a worded prompt. A plain text begins as the tokenizer begins texts, some with a sign."""
-    ids = encode(tokenizer, text)
-    begin = list(tokenizer("")["input_ids"])[:1] if prompt.is_text else []  # type: ignore[arg-type]
-    return [*begin, *ids] if begin == [tokenizer.bos_token_id] else ids
+class Encoded(NamedTuple):
+    """A prompt and its candidate answers as token ids."""
+
+    prompt: Ids
+    candidates: list[Ids]
 
 
 def encode_candidates(
-    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, candidates: Sequence[str]
-) -> tuple[Ids, list[Ids]]:
-    """Token ids of a prompt and of each candidate answer behind it.
+    tokenizer: PreTrainedTokenizerBase, asked: Sequence[tuple[Prompt, Sequence[str]]]
+) -> Iterator[Encoded]:
+    """Token ids of each prompt and of each candidate answer behind it.
 
     A candidate that would melt into the prompt's last token has no likelihood and is refused.
     """
-    text = word_prompt(tokenizer, prompt)
-    begin = tuple(encode_prompt(tokenizer, prompt, text))
-    answers: list[Ids] = []
-    for candidate in candidates:
-        whole = tuple(encode_prompt(tokenizer, prompt, text + candidate))
-        if count_alike(whole, begin) < len(begin):
-            melted = tokenizer.decode(whole[count_alike(whole, begin)])
-            raise UserError(
-                f"the prompt's end {text[-8:]!r} and the answer {candidate[:8]!r} share a token "
-                f"{melted!r}, so the answer's likelihood is not defined; use another preset"
-            )
-        answers.append(tuple(encode(tokenizer, candidate)))
-    return begin, answers
+    begin = begin_of_text(tokenizer) if any(prompt.is_text for prompt, _ in asked) else []
+    texts = [word_prompt(tokenizer, prompt) for prompt, _ in asked]
+    whole = iter(
+        encode_all(
+            tokenizer,
+            [
+                text + candidate
+                for text, (_, candidates) in zip(texts, asked, strict=True)
+                for candidate in ("", *candidates)
+            ],
+        )
+    )
+    distinct = list(dict.fromkeys(candidate for _, candidates in asked for candidate in candidates))
+    alone = dict(zip(distinct, map(tuple, encode_all(tokenizer, distinct)), strict=True))
+    for text, (prompt, candidates) in zip(texts, asked, strict=True):
+        ids = next(whole)
+        for candidate in candidates:
+            both = next(whole)
+            if (same := count_alike(both, ids)) < len(ids):
+                raise UserError(
+                    f"the prompt's end {text[-8:]!r} and the answer {candidate[:8]!r} share a token "
+                    f"{tokenizer.decode(both[same])!r}, so the answer's likelihood is not defined; "
+                    "use another preset"
+                )
+        own = begin if prompt.is_text else []
+        yield Encoded((*own, *ids), [alone[candidate] for candidate in candidates])

@@ -89,4 +89,4 @@ def check_choices(config: HfEngine, choices: Choices) -> None:
     from medtune.engines.asking import encode_candidates  # transformers
     from medtune.engines.hf import open_tokenizer  # torch
 
-    encode_candidates(open_tokenizer(config), choices.prompt, list(choices.candidates.values()))
+    list(encode_candidates(open_tokenizer(config), [(choices.prompt, list(choices.candidates.values()))]))

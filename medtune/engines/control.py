@@ -5,6 +5,7 @@ through the template, so that the encoder can tell it from the one that the temp
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -77,6 +78,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
         else:
             waiting += piece
     return ids + (encode(tokenizer, waiting) if waiting else [])
+
+
+def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """`encode` of many texts, those without fences at once, which takes a fraction of the time."""
+    plain = [text for text in texts if TYPED not in text]
+    found = iter(tokenizer(plain, add_special_tokens=False)["input_ids"] if plain else ())
+    return [encode(tokenizer, text) if TYPED in text else next(found) for text in texts]  # type: ignore[misc]
+
+
+def begin_of_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What the tokenizer itself writes before a plain text: its token for that, or nothing."""
+    begin = list(tokenizer("")["input_ids"])[:1]  # type: ignore[arg-type]
+    return begin if begin == [tokenizer.bos_token_id] else []
 
 
 def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

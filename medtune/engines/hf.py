@@ -7,10 +7,9 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from medtune.engines.asking import encode_candidates, show_prompt
+from medtune.engines.asking import OPEN, encode_candidates, show_prompt
 from medtune.engines.base import Asked, Choices, Prompt, Reading
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
-from medtune.engines.control import unfence
 from medtune.engines.dress import dress
 from medtune.engines.ending import list_ids
 from medtune.engines.likelihood import score_trees
@@ -70,15 +69,15 @@ class HfInProcess:
 
     def show(self, prompt: Prompt) -> Asked:
         """The text and token ids that a prompt becomes."""
-        asked = show_prompt(self.tokenizer, prompt)
-        return Asked(unfence(asked.text), asked.ids)
+        return show_prompt(self.tokenizer, prompt)
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
     ) -> Iterator[tuple[int, Completion]]:
         """(index, completion) of each prompt, the longest prompts first."""
-        rendered = [self.show(prompt).ids for prompt in prompts]
+        asked = [self.show(prompt) for prompt in prompts]
+        rendered = [one.ids for one in asked]
         for index, ids in enumerate(rendered):
             if len(ids) + sampling.max_new_tokens > self.context:
                 raise UserError(
@@ -106,28 +105,34 @@ class HfInProcess:
                     tokenizer=self.tokenizer if until else None,
                 )
             for row, index in enumerate(batch):
-                yield index, self._complete(len(rendered[index]), output[row, inputs.shape[1] :].tolist())
+                yield index, self._complete(asked[index], output[row, inputs.shape[1] :].tolist())
 
-    def _complete(self, prompt_tokens: int, ids: list[int]) -> Completion:
-        """A completion from generated ids, cut at the first end token."""
+    def _complete(self, asked: Asked, ids: list[int]) -> Completion:
+        """A completion from generated ids, cut at the first end token.
+
+        Where the prompt opens a think block, what comes without its end is thinking and no answer.
+        """
         end = next((position for position, token in enumerate(ids) if token in self.stops), None)
         thinking = split_thinking(decode(self.tokenizer, ids if end is None else ids[:end]))
+        is_thought = thinking.reasoning is None and asked.text.rstrip().endswith(OPEN)
         return Completion(
-            text=thinking.answer,
-            reasoning=thinking.reasoning,
+            text="" if is_thought else thinking.answer,
+            reasoning=thinking.answer if is_thought else thinking.reasoning,
             finish="length" if end is None else "stop",
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=len(asked.ids),
             completion_tokens=len(ids) if end is None else end + 1,
         )
 
     def rank(self, questions: Sequence[Choices]) -> Iterator[tuple[int, dict[str, Likelihood]]]:
         """(index, likelihoods by candidate key) of each question, in the order asked."""
+        put = [(question, p) for question in questions for p in (question.prompt, question.prior) if p]
+        encoded = encode_candidates(
+            self.tokenizer, [(prompt, list(question.candidates.values())) for question, prompt in put]
+        )
         trees: list[Tree] = []
-        for question in questions:
-            for prompt in filter(None, (question.prompt, question.prior)):
-                begin, answers = encode_candidates(self.tokenizer, prompt, list(question.candidates.values()))
-                end = self.stops[:1] if question.is_closed else []
-                trees.append(grow_tree(begin, [[*answer, *end] for answer in answers]))
+        for (question, _), (begin, answers) in zip(put, encoded, strict=True):
+            end = self.stops[:1] if question.is_closed else []
+            trees.append(grow_tree(begin, [[*answer, *end] for answer in answers]))
         longest = max((tree.length for tree in trees), default=0)
         if longest > self.context:
             raise UserError(

@@ -158,30 +158,32 @@ def repeat_beginning(model: Model, beginning: Beginning, num_rows: int) -> Dynam
 def lay_out(trees: Sequence[Tree], num_shared: int, pad: int) -> Layout:
     """The trees as one batch, without the tokens that all begin with."""
     longest = max(tree.length for tree in trees) - num_shared
-    is_branched = not all(tree.is_chain for tree in trees)
     ids = torch.full((len(trees), longest), pad)
     positions = torch.zeros((len(trees), longest), dtype=torch.long)
     attention = torch.zeros((len(trees), num_shared + longest), dtype=torch.long)
-    attention[:, :num_shared] = 1
-    looks = torch.zeros((len(trees), longest, longest), dtype=torch.bool)
     for row, tree in enumerate(trees):
         begin, length = len(tree.prompt) - num_shared, tree.length - num_shared
         ids[row, :length] = torch.tensor((*tree.prompt[num_shared:], *tree.nodes))
         positions[row, :begin] = torch.arange(num_shared, len(tree.prompt))
         if tree.nodes:
             positions[row, begin:length] = len(tree.prompt) - 1 + torch.tensor(tree.depths)
-        attention[row, num_shared : num_shared + length] = 1
-        if is_branched:
-            looks[row, :begin, :begin] = torch.ones(begin, begin, dtype=torch.bool).tril()
-            for node, parent in enumerate(tree.parents):
-                at = begin + node
-                looks[row, at] = looks[row, begin + parent]  # all that its parent sees; parents come first
-                looks[row, at, at] = True
-            looks[row, length:].fill_diagonal_(True)  # padding sees something, so that nothing is undefined
-    if not is_branched:
+        attention[row, : num_shared + length] = 1
+    if all(tree.is_chain for tree in trees):
         return Layout(ids, positions, attention)
-    whole = torch.cat([torch.ones(len(trees), longest, num_shared, dtype=torch.bool), looks], dim=2)
-    return Layout(ids, positions, whole.unsqueeze(1))
+    looks = torch.stack([let_look(tree, num_shared, longest) for tree in trees])
+    return Layout(ids, positions, looks.unsqueeze(1))
+
+
+def let_look(tree: Tree, num_shared: int, longest: int) -> torch.Tensor:
+    """(longest, num_shared + longest): what each token may attend to, the tokens before it and its branch."""
+    begin, length = len(tree.prompt) - num_shared, tree.length - num_shared
+    looks = torch.zeros((longest, longest), dtype=torch.bool)
+    looks[:begin, :begin] = torch.ones(begin, begin, dtype=torch.bool).tril()
+    for node, parent in enumerate(tree.parents):
+        looks[begin + node] = looks[begin + parent]  # all that its parent sees; parents come first
+        looks[begin + node, begin + node] = True
+    looks[length:].fill_diagonal_(True)  # padding sees something, so that nothing is undefined
+    return torch.cat([torch.ones(longest, num_shared, dtype=torch.bool), looks], dim=1)
 
 
 def _logprobs_at(
@@ -194,9 +196,8 @@ def _logprobs_at(
     """The log-probability of each wanted (row, column, token): of the token after that column."""
     places = list(dict.fromkeys((row, column) for row, column, _ in wanted))
     rows = torch.tensor([row for row, _ in places])
-    columns = (
-        torch.tensor([column for _, column in places]) - ids.shape[1]
-    )  # a learnt prefix may stand before
+    # From the end, for a learnt prefix may stand before.
+    columns = torch.tensor([column for _, column in places]) - ids.shape[1]
     with only_at(model, rows, columns) as seen:
         output = model(input_ids=ids.to(model.device), attention_mask=attention, use_cache=False, **settings)
     logits = output.logits[0].float()

@@ -7,7 +7,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from medtune.engines.base import Reading
-from medtune.engines.control import encode_plain
+from medtune.engines.control import begin_of_text, encode_plain
 from medtune.errors import UserError
 
 MAX_SCORES = 256_000_000
@@ -22,12 +22,12 @@ def encode_texts(
 ) -> list[list[int]]:
     """Token ids of each text as a document has them: no template, and nothing in it is a control token.
 
-    They begin with the tokenizer's token for the begin of a text, where it has one.
+    They begin as the tokenizer begins texts.
     """
-    begin = tokenizer.bos_token_id
+    begin = begin_of_text(tokenizer)
     rows: list[list[int]] = []
     for number, text in enumerate(texts, 1):
-        ids = [*([begin] if isinstance(begin, int) else []), *encode_plain(tokenizer, text)]
+        ids = [*begin, *encode_plain(tokenizer, text)]
         if len(ids) > context:
             raise UserError(
                 f"text {number} ({text[:12]}…): {len(ids)} tokens and the model takes {context}; leave it out"

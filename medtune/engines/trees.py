@@ -113,7 +113,7 @@ def _divide(alike: Sequence[int], start: int, end: int) -> Division:
     return Division(saved, [span for part in parts for span in part.spans])
 
 
-def count_alike(one: Ids, other: Ids) -> int:
+def count_alike(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens two texts have in common from their beginning."""
     shorter = min(len(one), len(other))
     return next((at for at in range(shorter) if one[at] != other[at]), shorter)

@@ -17,7 +17,7 @@ from medtune.evals.asking import Asking, Posed, Record, list_askings, read_asked
 from medtune.evals.config import PredictConfig
 from medtune.evals.orders import turn, turn_back
 from medtune.evals.prompt import BASE, Style, ask, cloze_choices, last_user_turn, letter_choices, read_verdict
-from medtune.records import Completion, Prediction, Question, Way
+from medtune.records import Completion, Likelihood, Prediction, Question, Way
 
 BLOCK_ROWS = 256
 """Rows written at once. Batches are made inside a block, so that a resumed run makes the same ones."""
@@ -65,7 +65,7 @@ def run(config: PredictConfig) -> Counts:
             ordered = [answers[index] for index in range(len(block.askings))]
             write_jsonl(block.file(config.out, "prompts"), (answered.posed for answered in ordered))
             write_jsonl(block.file(config.out, "answers"), (answered.prediction for answered in ordered))
-    return gather(config, records, blocks)
+    return {"records": len(records), **gather(blocks, config.out)}
 
 
 def open_checked(config: PredictConfig, records: Sequence[Record], style: Style) -> Engine:
@@ -76,16 +76,16 @@ def open_checked(config: PredictConfig, records: Sequence[Record], style: Style)
     return open_engine(config.engine, config.runtime)
 
 
-def gather(config: PredictConfig, records: Sequence[object], blocks: Sequence[Block]) -> Counts:
-    """The blocks as one file a side, and the counts of the answers."""
-    counts: Counts = {"records": len(records), "predictions": 0}
+def gather(blocks: Sequence[Block], out: Path) -> Counts:
+    """The counts of the answers; the blocks become one file a side."""
+    counts: Counts = {"predictions": 0}
     for is_base in dict.fromkeys(block.is_base for block in blocks):
         own = [block for block in blocks if block.is_base == is_base]
-        out = config.out / BASE if is_base else config.out
-        rows = [row for block in own for row in read_jsonl(block.file(config.out, "answers"), Prediction)]
-        prompts = (row for block in own for row in read_jsonl(block.file(config.out, "prompts"), Posed))
-        write_jsonl(out / "prompts.jsonl", prompts)
-        write_jsonl(out / "predictions.jsonl", rows)
+        home = out / BASE if is_base else out
+        rows = [row for block in own for row in read_jsonl(block.file(out, "answers"), Prediction)]
+        prompts = (row for block in own for row in read_jsonl(block.file(out, "prompts"), Posed))
+        write_jsonl(home / "prompts.jsonl", prompts)
+        write_jsonl(home / "predictions.jsonl", rows)
         counts["predictions"] += len(rows)
         completions = [row.completion for row in rows if row.completion]
         if completions:
@@ -95,7 +95,7 @@ def gather(config: PredictConfig, records: Sequence[object], blocks: Sequence[Bl
                 "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
             }
             counts |= {f"{BASE}_{name}" if is_base else name: count for name, count in told.items()}
-    shutil.rmtree(config.out / CHECKPOINTS)
+    shutil.rmtree(out / CHECKPOINTS)
     return counts
 
 
@@ -113,9 +113,7 @@ def answer(
     if way == "generate":
         prompts = [word_asking(asking, style) for asking in askings]
         for index, completion in engine.generate(prompts, config.sampling):
-            answered = note(engine, askings[index], way, prompts[index])
-            update = {"completion": completion}
-            yield index, answered._replace(prediction=answered.prediction.model_copy(update=update))
+            yield index, note(engine, askings[index], way, prompts[index], completion=completion)
         return
     thoughts = think(engine, askings, config, style) if way == "letter" and config.think_tokens else {}
     leads = [thoughts[index].lead if index in thoughts else "" for index in range(len(askings))]
@@ -129,19 +127,32 @@ def answer(
     for index, candidates in engine.rank(choices):
         asking, letters = askings[index], list(questions[index].options)
         told = {turn_back(key, letters, asking.order): value for key, value in candidates.items()}
-        answered = note(engine, asking, way, choices[index].prompt)
         thought = thoughts[index].completion if index in thoughts else None
-        update = {"candidates": told, "completion": thought}
-        yield index, answered._replace(prediction=answered.prediction.model_copy(update=update))
+        yield index, note(engine, asking, way, choices[index].prompt, completion=thought, candidates=told)
 
 
-def note(engine: Engine, asking: Asking, way: Way, prompt: Prompt) -> Answered:
-    """An asking with what was put to the model, still unanswered."""
+def note(
+    engine: Engine,
+    asking: Asking,
+    way: Way,
+    prompt: Prompt,
+    *,
+    completion: Completion | None,
+    candidates: dict[str, Likelihood] | None = None,
+) -> Answered:
+    """What was answered to an asking, and what was put to the model for it."""
     asked = engine.show(prompt)
-    name = asking.record.id
+    name, order = asking.record.id, asking.order
     return Answered(
-        Prediction(id=name, way=way, order=asking.order, prompt=prompt.messages[-1].content),
-        Posed(id=name, way=way, order=asking.order, text=asked.text, ids=asked.ids),
+        Prediction(
+            id=name,
+            way=way,
+            order=order,
+            prompt=prompt.messages[-1].content,
+            completion=completion,
+            candidates=candidates,
+        ),
+        Posed(id=name, way=way, order=order, text=asked.text, ids=asked.ids),
     )
 
 
@@ -161,13 +172,11 @@ def think(
     sampling = config.sampling.model_copy(update={"max_new_tokens": config.think_tokens})
     thoughts: dict[int, Thought] = {}
     for index, completion in engine.generate(prompts, sampling, until=CLOSE):
-        is_opened = engine.show(prompts[index]).text.rstrip().endswith(OPEN)  # a thought has no tags then
-        said = completion.reasoning or completion.text
-        if completion.reasoning is None and not is_opened:
-            lead = f"{said}\n{read_verdict()}"
+        if completion.reasoning is None:
+            begin = f"{completion.text}\n"
         else:
-            lead = f"{OPEN}\n{said}\n{CLOSE}\n\n{read_verdict()}"
-        thoughts[index] = Thought(completion, lead)
+            begin = f"{OPEN}\n{completion.reasoning or completion.text}\n{CLOSE}\n\n"
+        thoughts[index] = Thought(completion, begin + read_verdict())
     return thoughts
 
 

@@ -14,7 +14,7 @@ from medtune.config import Input
 from medtune.engines.base import Choices, Engine, Prompt, open_engine
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.hf import HfInProcess, load_model, load_tokenizer
-from medtune.engines.render import encode, prompt_text, render_prompt
+from medtune.engines.render import decode, encode, prompt_text, render_prompt
 from medtune.errors import UserError
 from medtune.records import Completion, Dialogue, Likelihood, Message, Record, content_id
 from medtune.train import sft, tokenizer
@@ -238,6 +238,22 @@ def test_thinking_that_was_cut_off_is_not_taken_for_an_answer(taught_dir: Path) 
     length = len(encode(engine.tokenizer, "<think>先问病史"))
     (answer,) = generate(engine, [ask("头痛怎么办")], Sampling(max_new_tokens=length))
     assert (answer.text, answer.reasoning, answer.finish) == ("", "先问病史", "length")
+
+
+def test_thinking_that_the_prompt_opens_is_no_answer_until_it_is_closed(
+    opening_dir: Path, engine: HfInProcess
+) -> None:
+    opened = open_hf(opening_dir)
+    asked = opened.show(Prompt(PROMPTS[0]))
+    assert asked.text.endswith("assistant\n<think>\n")
+    (answer,) = generate(opened, PROMPTS[:1], GREEDY)
+    said = decode(opened.tokenizer, greedy_ids(opened, asked.ids, GREEDY.max_new_tokens)).strip()
+    assert (answer.text, answer.reasoning) == ("", said)
+    ids = encode(opened.tokenizer, "先问病史</think>请就诊。")
+    closed = opened._complete(asked, ids)
+    assert (closed.text, closed.reasoning) == ("请就诊。", "先问病史")
+    plain = engine._complete(engine.show(Prompt(PROMPTS[0])), encode(engine.tokenizer, "先问病史"))
+    assert (plain.text, plain.reasoning) == ("先问病史", None)
 
 
 def test_the_templates_closing_token_stops_where_the_tokenizer_names_another_end(

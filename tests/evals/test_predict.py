@@ -286,21 +286,17 @@ def test_a_model_thinks_before_its_letter_is_read(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize(
-    ("thought", "is_opened", "lead"),
+    ("thought", "lead"),
     [
-        ({"text": "乙对。", "reasoning": None}, False, "乙对。\n答案："),
-        ({"text": "选乙", "reasoning": "想"}, False, "<think>\n想\n</think>\n\n答案："),
-        ({"text": "", "reasoning": "没想完"}, False, "<think>\n没想完\n</think>\n\n答案："),
-        ({"text": "没想完", "reasoning": None}, True, "<think>\n没想完\n</think>\n\n答案："),
+        ({"text": "乙对。", "reasoning": None}, "乙对。\n答案："),
+        ({"text": "选乙", "reasoning": "想"}, "<think>\n想\n</think>\n\n答案："),
+        ({"text": "", "reasoning": "没想完"}, "<think>\n没想完\n</think>\n\n答案："),
     ],
 )
 def test_a_thought_is_closed_before_the_letter(
-    configure: Configure, thought: dict[str, Any], is_opened: bool, lead: str
+    configure: Configure, thought: dict[str, Any], lead: str
 ) -> None:
     class Thinker:
-        def show(self, prompt: Prompt) -> Asked:
-            return Asked("问\n<think>\n" if is_opened else "问\n", [])
-
         def generate(
             self, prompts: Sequence[Prompt], sampling: Sampling, *, until: str = ""
         ) -> Iterator[tuple[int, Completion]]:
@@ -310,6 +306,17 @@ def test_a_thought_is_closed_before_the_letter(
     config = configure("out", QUESTIONS[:1], ways=("letter",), think_tokens=9)
     found = predict.think(Thinker(), [Asking(QUESTIONS[0])], config, Style())  # type: ignore[arg-type]
     assert found[0].lead == lead
+
+
+def test_a_thought_that_the_prompt_opens_is_closed_before_the_letter(
+    configure: Configure, opening_dir: Path
+) -> None:
+    values = {"engine": {"model": str(opening_dir)}, "sampling": {"max_new_tokens": 3}}
+    config = configure("out", QUESTIONS[:2], ways=("letter",), preset="think", think_tokens=3, **values)
+    run_command("predict", config)
+    for row, asked in zip(predictions(config), shown(config), strict=True):
+        assert row.completion and row.completion.reasoning and row.completion.text == ""
+        assert asked.text.endswith(f"assistant\n<think>\n{row.completion.reasoning}\n</think>\n\n答案：")
 
 
 @pytest.mark.parametrize(
