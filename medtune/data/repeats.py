@@ -24,9 +24,8 @@ def drop_repeats(config: PrepareConfig, table: Table, records: Spool, ledger: Le
     """The rows that are kept, in an order that depends on nothing but their content."""
     is_exam = find_exams(config, table)
     keys = (table["content"], table["source"], table["same"], -table["part"].astype(int), ~is_exam)
-    order = np.lexsort(
-        keys
-    )  # what is bound to a part comes first, and so is what stays; known exams before all
+    # What is bound to a part comes first, and so is what stays; known exams come before all.
+    order = np.lexsort(keys)
     table = tell_apart(table[order], is_exam[order])
     check_answers(table, ledger)
     firsts = first_with(table["same"])

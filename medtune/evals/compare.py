@@ -13,7 +13,7 @@ from medtune.errors import UserError
 from medtune.evals.compare_report import report_on
 from medtune.evals.config import CompareConfig
 from medtune.evals.contrasts import Trial, match_runs
-from medtune.evals.exam import WAYS, Item
+from medtune.evals.exam import WAYS, Item, way_of
 from medtune.evals.exam_tables import name_way
 from medtune.records import Phrase, Report, Score, Way
 from medtune.reports.phrases import phrase
@@ -87,7 +87,7 @@ def read_evaluation(folder: Input) -> Evaluation:
     for score in read_jsonl(folder.path / "scores.jsonl", Score):
         if score.order is not None:  # other orders of the options speak of robustness, not of accuracy
             continue
-        way: Way | None = next((known for known in WAYS if known == score.scorer), None)
+        way = way_of(score.scorer)
         if way is None or score.id in scores.get(way, {}):
             raise UserError(
                 f"{folder}: scores.jsonl was not written by evaluate ({score.scorer}, {score.id})"

@@ -61,6 +61,11 @@ class ChanceTest(NamedTuple):
     chance: float
 
 
+def way_of(scorer: str) -> Way | None:
+    """The way of answering that a scorer reads, None for a scorer of another kind."""
+    return next((way for way in WAYS if way == scorer), None)
+
+
 def item_of(question: Question) -> Item:
     """The question without its texts."""
     return Item(

@@ -52,9 +52,7 @@ def find_files(source: Input, wanted: str) -> Found:
     for file in candidates:
         told = tell(file)
         by_format.setdefault(told, []).append(file) if told else others.append(file)
-    if (
-        "detailed" in by_format
-    ):  # their metrics are printed beside rows, and hold nothing that the rows do not
+    if "detailed" in by_format:  # metrics printed beside rows hold nothing that the rows do not
         beside = {file.parent for file in by_format["detailed"]}
         kept = [file for file in by_format.pop("matrix", []) if file.parent not in beside]
         by_format |= {"matrix": kept} if kept else {}

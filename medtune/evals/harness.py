@@ -1,6 +1,7 @@
 """An exam and answers to it in the files of EleutherAI's lm-evaluation-harness, version 0.4.13.
 
-The wording is that of its C-Eval tasks, so that figures of both can stand beside each other.
+The wording is that of its C-Eval tasks, as `predict preset=lm-eval` has it, so that figures of both can stand
+beside each other.
 """
 
 import hashlib
@@ -8,17 +9,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from medtune.evals.exam import score_prediction
+from medtune.evals.prompt import name_kind, read_presets
 from medtune.records import Prediction, Question
 
-WORDING = Path(__file__).with_name("lm_eval.jinja")
 ROWS_MODULE = "rows"
 NO_WORD = re.compile(r"\W+")
-GAP = "\n\n"
-"""What stands between the first sentence and the first item."""
 ACCURACY = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
 SURE = math.log(0.5)
 """What is likelier than this is what the model would have said: no other text can be as likely."""
@@ -43,17 +41,21 @@ def load(task, **metadata):
 """The one file of code in an exported folder."""
 
 
-class Wording(NamedTuple):
-    """Templates that lm-eval fills with a row."""
+class Templates(NamedTuple):
+    """What lm-eval fills with a row, by Jinja."""
 
     description: str
     item: str
 
 
-def read_wording() -> Wording:
+def read_templates() -> Templates:
     """The first sentence with the gap after it, and the item."""
-    description, item = WORDING.read_text(encoding="utf-8").split(GAP, 1)
-    return Wording(description + GAP, item)
+    wording = read_presets()["lm-eval"]
+    option = wording.option.format(letter="{{letter}}", text="{{options[loop.index0]}}")
+    options = f"{{% for letter in letters %}}{option}{{% if not loop.last %}}\n{{% endif %}}{{% endfor %}}"
+    head = wording.head.format(subject="{{subject}}", kind=name_kind(is_multiple=False))
+    item = wording.question.format(case="", stem="{{question.strip()}}", options=options)
+    return Templates(head + wording.between, item)
 
 
 class HarnessTask(NamedTuple):
@@ -83,14 +85,14 @@ def doc_of(question: Question, subject: str) -> dict[str, object]:
 
 def task_yaml(task: HarnessTask, num_fewshot: int) -> str:
     """The settings of one task."""
-    wording = read_wording()
+    templates = read_templates()
     settings: dict[str, object] = {
         "task": task.name,
         "dataset_kwargs": {"task": task.name},
         "test_split": "test",
         "output_type": "multiple_choice",
-        "description": wording.description,
-        "doc_to_text": wording.item,
+        "description": templates.description,
+        "doc_to_text": templates.item,
         "doc_to_choice": "letters",
         "doc_to_target": "{{letters.index(answer)}}",
         "metric_list": [ACCURACY],

@@ -1,13 +1,13 @@
 """The page on which single items are read: every question with its answers, searched and filtered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from medtune.evals.breakdown_tables import name_tag
-from medtune.evals.exam import STATUSES, Item
+from medtune.evals.exam import STATUSES, Item, way_of
 from medtune.evals.exam_tables import name_way
 from medtune.evals.shown import Reply, Shown
-from medtune.records import Phrase, Score, Way
+from medtune.records import Phrase, Score
 from medtune.reports.browser import render_browser
 from medtune.reports.phrases import LANGUAGES, Language, fill, phrase
 
@@ -82,10 +82,10 @@ def words_in(language: Language) -> Names:
     return {name: fill(phrase(f"items_{name}", **gaps), language) for name in WORDS}
 
 
-def say_way(way: str) -> Phrase | str:
+def say_way(scorer: str) -> Phrase | str:
     """The way's name for readers; a scorer of another kind speaks for itself."""
-    known: Mapping[str, Way] = {"generate": "generate", "letter": "letter", "cloze": "cloze"}
-    return name_way(known[way]) if way in known else way
+    way = way_of(scorer)
+    return name_way(way) if way else scorer
 
 
 def name_in_both(name: Phrase | str) -> Names:

@@ -28,7 +28,6 @@ class Wording(Row):
     delimiter: str = ""
     option: str = "{letter}. {text}"
     between: str = "\n\n"
-    thinks: bool = False
     source: str = ""
 
 
@@ -83,8 +82,12 @@ def ask(question: Question, style: Style, *, lead: str = "") -> Prompt:
     return Prompt([*messages, Message(role="user", content=asked)], lead=lead)
 
 
+def name_kind(*, is_multiple: bool) -> str:
+    """What a question with one right answer, or with several, is called."""
+    return str(_read_table()["kinds"]["multiple" if is_multiple else "single"])
+
+
 def _fill(template: str, question: Question, wording: Wording) -> str:
-    kinds = _read_table()["kinds"]
     return template.format(
         case=f"{question.case}\n" if question.case else "",
         stem=question.stem,
@@ -93,7 +96,7 @@ def _fill(template: str, question: Question, wording: Wording) -> str:
         ),
         subject=question.subject,
         letters="、".join(question.options),
-        kind=kinds["multiple" if question.is_multiple else "single"],
+        kind=name_kind(is_multiple=question.is_multiple),
     )
 
 
