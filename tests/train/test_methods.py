@@ -15,11 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from medtune.artifact import product_files
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.base import Prompt as Asked
+from medtune.engines import base
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.hf import HfInProcess
 from medtune.engines.loading import lay_adapter, load_model, load_tokenizer
-from medtune.engines.render import render_prompt
 from medtune.errors import UserError
 from medtune.records import Message
 from medtune.train import sft
@@ -282,17 +281,18 @@ def test_answers_behind_a_prefix_are_those_of_single_prompts_and_of_the_trained_
     runtime = EngineRuntime(device="cpu", num_threads=1)
     engine = HfInProcess(HfEngine(model=Input(tiny_model_dir), adapter=Input(tmp_path / "out")), runtime)
     assert engine.context == 256 - 4
-    prompts = [[Message(role="user", content=text)] for text in ("咳", "头痛三天了怎么办", "胃", "肚子疼")]
-    together = dict(engine.generate([Asked(prompt) for prompt in prompts], Sampling(max_new_tokens=6)))
+    texts = ("咳", "头痛三天了怎么办", "胃", "肚子疼")
+    prompts = [base.Prompt([Message(role="user", content=text)]) for text in texts]
+    together = dict(engine.generate(prompts, Sampling(max_new_tokens=6)))
     for index, prompt in enumerate(prompts):
-        ((_, alone),) = engine.generate([Asked(prompt)], Sampling(max_new_tokens=6))
+        ((_, alone),) = engine.generate([prompt], Sampling(max_new_tokens=6))
         assert together[index] == alone
-        ids = render_prompt(engine.tokenizer, prompt)
-        start = len(ids)
+        asked = engine.show(prompt)
+        ids, start = list(asked.ids), len(asked.ids)
         while len(ids) - start < alone.completion_tokens:
             inputs = torch.tensor([ids])
             ids.append(int(engine.model(input_ids=inputs, attention_mask=inputs**0).logits[0, -1].argmax()))
-        assert engine._complete(start, ids[start:]) == alone
+        assert engine._complete(asked, ids[start:]) == alone
 
 
 @pytest.mark.slow
