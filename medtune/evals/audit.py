@@ -11,7 +11,7 @@ from medtune.evals.audit_report import STATUSES, Candidate, Finding, Status, cli
 from medtune.evals.candidates import find_candidates, make_gauge
 from medtune.evals.config import AuditConfig
 from medtune.evals.exam import Audited
-from medtune.evals.training import AnyRecord, Place, read_training, text_of
+from medtune.places import AnyRecord, Place, read_places, text_of
 from medtune.records import RECORD, Question
 from medtune.reports.report import write_reports
 from medtune.scorers.contamination import (
@@ -99,7 +99,7 @@ def read_exams(config: AuditConfig) -> Iterator[Question]:
 
 def follow(config: AuditConfig, what: str) -> Iterator[Place]:
     """The training records, with a bar that shows how far they were read."""
-    return iter(tqdm(read_training(config.train), desc=what, unit="record", disable=None, leave=False))
+    return iter(tqdm(read_places(config.train), desc=what, unit="record", disable=None, leave=False))
 
 
 def status_of(item: Question, kinds: set[Kind]) -> Status:

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from medtune.errors import UserError
 from medtune.evals.audit_report import Candidate, Candidates, clip
-from medtune.evals.training import AnyRecord, Place, text_of
+from medtune.places import AnyRecord, Place, text_of
 from medtune.records import Question
 from medtune.scorers.contamination import ALIKE, lay_over
 from medtune.scorers.nearness import (

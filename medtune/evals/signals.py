@@ -18,8 +18,8 @@ from medtune.errors import UserError
 from medtune.evals.config import SignalsConfig
 from medtune.evals.evaluate import flatten, read_questions, shorten_digest, trace
 from medtune.evals.signals_report import MIN_UNITS, Side, Sign, Signal, report_on
-from medtune.evals.training import text_of
 from medtune.lineage import home_of
+from medtune.places import text_of
 from medtune.records import Phrase, Question, content_id
 from medtune.reports.phrases import phrase
 from medtune.reports.report import write_reports

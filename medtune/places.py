@@ -1,4 +1,4 @@
-"""Training records, each with the place where it stands, and all that is said in one."""
+"""Records of files, each with the place where it stands, and all that is said in one."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,15 +11,15 @@ AnyRecord = Document | Dialogue | Preference | Question
 
 
 class Place(NamedTuple):
-    """A training record and where it stands."""
+    """A record and where it stands."""
 
     file: str
     line: int
     record: AnyRecord
 
 
-def read_training(sources: Sequence[Input]) -> Iterator[Place]:
-    """The training records in file order."""
+def read_places(sources: Sequence[Input]) -> Iterator[Place]:
+    """The records of all files, in file order."""
     for source in sources:
         for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
             yield Place(source.path.name, number, record)
