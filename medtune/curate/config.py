@@ -6,6 +6,10 @@ from pydantic import Field
 
 from medtune.config import CommandConfig, Input
 
+TextRecipe = Literal["whole", "asked"]
+"""`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
+options. Instructions to the system are part of neither."""
+
 
 class SelectionConfig(CommandConfig):
     """The keys that every way of choosing training data shares, so that arms differ in the choice alone."""

@@ -1,16 +1,11 @@
 """What of a record, or of a question, is compared with others."""
 
-from typing import Literal
-
+from medtune.curate.config import TextRecipe
 from medtune.places import AnyRecord
 from medtune.records import Dialogue, Preference, Question
 
-Recipe = Literal["whole", "asked"]
-"""`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
-options. Instructions to the system are never part of it."""
 
-
-def text_for(record: AnyRecord, recipe: Recipe) -> str:
+def text_for(record: AnyRecord, recipe: TextRecipe) -> str:
     """The text by which a record is found; parts on lines of their own."""
     match record:
         case Dialogue() if recipe == "asked":
