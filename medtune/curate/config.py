@@ -1,44 +1,90 @@
-"""What recall and mix may be told."""
+"""What the commands that choose training data may be told."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medtune.config import CommandConfig, Input
-
-TextRecipe = Literal["whole", "asked"]
-"""`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
-options. Instructions to the system are part of neither."""
+from medtune.curate.recall_config import Bm25, Dsir, InTurns, MeanOfBest, Near, Rule, Variety
 
 
 class SelectionConfig(CommandConfig):
     """The keys that every way of choosing training data shares, so that arms differ in the choice alone."""
 
     pool: tuple[Input, ...] = Field(min_length=1)
-    """Files of dialogue records to choose from."""
+    """Files of records to choose from: talks, preferences or documents. A record that stands in them twice
+    is there once."""
     decontaminate: tuple[Input, ...] = ()
     """Files of exam questions to be reported on: records that hold one are removed before the choice."""
-    tokenizer: Input
+    drop: Literal["contaminated", "suspect"] = "suspect"
+    """Which records that is: those that hold an item for certain, or also those that may, as in `audit`."""
+    tokenizer: Input | None = None
     """Tokenizer, or model directory, that counts the tokens."""
-    budget_tokens: int = Field(ge=1)
+    budget_tokens: int | None = Field(default=None, ge=1)
     """Tokens to choose, counted as the model will see them; the last record may run over."""
+    budget_rows: int | None = Field(default=None, ge=1)
+    """Records to choose."""
+
+    @model_validator(mode="after")
+    def _tokens_are_counted_by_a_tokenizer(self) -> "SelectionConfig":
+        if (self.budget_tokens is None) != (self.tokenizer is None):
+            given, lacking = (
+                ("budget_tokens", "tokenizer") if self.budget_tokens else ("tokenizer", "budget_tokens")
+            )
+            raise ValueError(f"{given} says nothing without {lacking}; give both or neither")
+        if self.budget_tokens and self.budget_rows:
+            raise ValueError("budget_tokens and budget_rows are two budgets; give one")
+        return self
 
 
 class RecallConfig(SelectionConfig):
-    """Choose the records that are nearest to the questions of an exam, by TF-IDF of character n-grams."""
+    """Choose the records that the questions of an exam are nearest to."""
 
     questions: Input
     """The questions that the choice goes by: never those that will be reported on."""
-    top_k: int = Field(50, ge=1)
+    near: Near = Field(default=Bm25(), discriminator="type")
+    """How near a record is to a question: `bm25`, `vectors` that `embed` made, or `dsir`."""
+    rule: Rule | None = Field(default=None, discriminator="type")
+    """Which near records are taken first: `in_turns` (unless told), `threshold` or `mean_of_best`."""
+    top_k: int = Field(default=50, ge=1)
     """Nearest records looked at per question."""
-    min_similarity: float = Field(0.05, ge=0, le=1)
-    """Records less similar (cosine) than this are not taken."""
-    max_similarity: float = Field(0.95, ge=0, le=1)
-    """Records more similar than this are near-copies of the question and not taken."""
-    ngram_range: tuple[int, int] = (2, 3)
-    """Shortest and longest character n-gram."""
+    min_similarity: float | None = None
+    """Records less similar than this are not taken. Unless told, a default of the measure."""
+    min_quantile: float | None = Field(default=None, gt=0, lt=1)
+    """Instead of `min_similarity`: the similarity that this share of all pairs of question and record stay
+    below, such as 0.99."""
+    max_similarity: float | None = None
+    """Records more similar than this are near-copies of the question and not taken, nor do they fill one of
+    its places. Unless told, a default of the measure."""
+    variety: Variety = Variety()
+    """What keeps the choice from saying one thing many times."""
     i_know: Literal["", "recalled_on_test"] = ""
     """Must say `recalled_on_test` to go by test questions; every later report says so too."""
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> "RecallConfig":
+        if self.min_similarity is not None and self.min_quantile is not None:
+            raise ValueError("min_similarity and min_quantile are two floors; give one")
+        low, high = self.min_similarity, self.max_similarity
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"min_similarity {low} is above max_similarity {high}; nothing lies between")
+        if isinstance(self.near, Dsir):
+            for_pairs = ("rule", "top_k", "min_similarity", "min_quantile", "max_similarity")
+            self._refuse(for_pairs, "near is dsir, which knows no pairs of question and record")
+        if isinstance(self.rule, MeanOfBest):
+            self._refuse(("top_k",), "the rule mean_of_best looks at all records")
+        if self.variety.relevance < 1 and not isinstance(self.rule, InTurns | None):
+            raise ValueError("variety.relevance orders each question's records; it goes with rule in_turns")
+        if self.variety.relevance < 1 and isinstance(self.near, Dsir):
+            raise ValueError("variety.relevance orders each question's records; near dsir has none")
+        if isinstance(self.near, Dsir) and not (self.budget_tokens or self.budget_rows):
+            raise ValueError("near dsir ranks the whole pool; give budget_tokens or budget_rows")
+        return self
+
+    def _refuse(self, names: tuple[str, ...], reason: str) -> None:
+        told = [name for name in names if name in self.model_fields_set and self.__dict__[name] is not None]
+        if told:
+            raise ValueError(f"{told[0]} has no effect: {reason}; leave it out")
 
 
 class MixConfig(SelectionConfig):

@@ -9,7 +9,7 @@ from medtune.curate.pool import read_pool, take, write_choice
 
 def run(config: MixConfig) -> Counts:
     """The counts of a random choice of equal tokens in `config.out`."""
-    pool = read_pool(config)
-    order = list(range(len(pool.records)))
+    pool, _ = read_pool(config)
+    order = [row for row in range(len(pool)) if pool.is_free[row]]
     random.Random(config.seed).shuffle(order)
-    return write_choice(config, pool, take(pool, order, config.budget_tokens), exam_ids=())
+    return write_choice(config, pool, take(pool, order, config), exam_ids=())

@@ -1,152 +1,169 @@
-"""What there is to choose from: the pool without leaked exam items, each record with its tokens."""
+"""The pool that training data is chosen from: every row's place and measure; its records are read when wanted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tqdm import tqdm
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from medtune.artifact import Counts, read_jsonl, write_json, write_jsonl
-from medtune.config import Input
+from medtune.artifact import Counts, write_json, write_jsonl
 from medtune.curate.config import SelectionConfig
+from medtune.curate.shards import Shard, Trainable, list_shards, parse_row, work_through
+from medtune.curate.survey import Counting, Survey, Surveyor
 from medtune.engines.hf import load_tokenizer
-from medtune.engines.render import render_dialogue
+from medtune.engines.render import encode, render_dialogue
 from medtune.errors import UserError
 from medtune.lineage import EXAM_ITEMS
-from medtune.records import RECORD, Dialogue, Question
-from medtune.scorers.overlap import bare, coverage, grams_of
-
-GRAM_SIZE = 8
-MIN_COVERAGE = 0.8
-"""A record that holds this share of a stem's 8-grams, and the right option, holds the question.
-
-evaluation.md 4: 13-grams find nothing here, most Chinese stems are too short.
-"""
+from medtune.records import Dialogue, Document, Message
 
 
 class Leak(NamedTuple):
-    """A record that holds an exam question."""
+    """A row that holds an exam question."""
 
+    place: str
+    """File and line."""
     record: str
     question: str
-    covered: float
+    kind: str
+    share: float
+    """Of the stem that stands in the record."""
 
 
-class Pool(NamedTuple):
-    """Records to choose from."""
+class Pool:
+    """All rows of the pool's files, numbered from 0; 30 bytes each stay in memory."""
 
-    records: list[Dialogue]
-    texts: list[str]
-    num_tokens: list[int]
-    leaks: list[Leak]
-    num_all: int
+    def __init__(self, config: SelectionConfig, shards: Sequence[Shard], seen: Sequence[Survey]) -> None:
+        self.files = config.pool
+        self.shards = shards
+        self._firsts = [shard.first for shard in shards]
+        self._offsets = np.concatenate([survey.offsets for survey in seen])
+        self.num_chars = np.concatenate([survey.num_chars for survey in seen])
+        """Characters of each record."""
+        names = dict.fromkeys(str(name) for survey in seen for name in survey.sources)
+        self.sources = list(names)
+        numbers = {name: number for number, name in enumerate(self.sources)}
+        self.source = np.concatenate(
+            [
+                np.array([numbers[str(name)] for name in one.sources], dtype=np.int32)[one.source]
+                for one in seen
+            ]
+        )
+        """Which of `sources` each record is from."""
+        self.leaks = [
+            Leak(self.place(int(row)), record, question, kind, float(share))
+            for survey in seen
+            for row, record, question, kind, share in survey.leaks.tolist()
+        ]
+        self.prints = np.concatenate([survey.prints for survey in seen])
+        """Fingerprints of the ids."""
+        self.is_free = np.zeros(len(self.prints), dtype=bool)
+        """Whether a row may be chosen: it holds no exam question, and is not there a second time."""
+        self.is_free[np.unique(self.prints, return_index=True)[1]] = True
+        self.num_repeats = int((~self.is_free).sum())
+        leaking = sorted({int(row) for survey in seen for row in survey.leaks[:, 0].tolist()})
+        self.num_leaking = int(self.is_free[leaking].sum())
+        self.is_free[leaking] = False
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def place(self, row: int) -> str:
+        """`file:line` of a row."""
+        shard = self._shard_of(row)
+        return f"{self.files[shard.file].path.name}:{shard.line + row - shard.first}"
+
+    def read(self, rows: Iterable[int]) -> Iterator[Trainable]:
+        """The records of some rows, in the order asked."""
+        for row in rows:
+            shard = self._shard_of(row)
+            with self.files[shard.file].path.open("rb") as lines:
+                lines.seek(int(self._offsets[row]))
+                yield parse_row(self.files[shard.file], shard.line + row - shard.first, lines.readline())
+
+    def _shard_of(self, row: int) -> Shard:
+        return self.shards[int(np.searchsorted(self._firsts, row, side="right")) - 1]
 
 
-def read_pool(config: SelectionConfig) -> Pool:
-    """The pool after decontamination, in file order."""
+def read_pool(config: SelectionConfig, counting: Counting | None = None) -> tuple[Pool, NDArray[np.float64]]:
+    """The pool, and what `counting` wants to know of all its rows."""
+    shards = list_shards(config.pool)
+    surveyor = Surveyor(config, counting)
+    seen = list(work_through(shards, surveyor.look, out=config.out, stage="survey", kind=Survey))
+    if not seen:
+        raise UserError(f"{', '.join(config.pool)}: no records in the pool")
+    pool = Pool(config, shards, seen)
+    if not pool.is_free.any():
+        raise UserError(f"{', '.join(config.pool)}: no records left of {len(pool)} after decontamination")
+    return pool, np.sum([survey.counts for survey in seen], axis=0)
+
+
+def make_gauge(config: SelectionConfig) -> Callable[[Trainable], int]:
+    """What tells the tokens of a record as training will see them; 0 where no tokenizer is given."""
+    if config.tokenizer is None:
+        return lambda record: 0
     tokenizer = load_tokenizer(config.tokenizer)
-    everything = list(read_dialogues(config.pool))
-    leaks = find_leaks(
-        everything, [item for source in config.decontaminate for item in read_questions(source)]
-    )
-    leaking = {leak.record for leak in leaks}
-    records = [record for record in everything if record.id not in leaking]
-    if not records:
-        raise UserError(
-            f"{', '.join(config.pool)}: no records left of {len(everything)} after decontamination"
-        )
-    return Pool(
-        records=records,
-        texts=[text_of(record) for record in records],
-        num_tokens=[
-            count_tokens(tokenizer, record)
-            for record in tqdm(records, unit="record", disable=None, leave=False)
-        ],
-        leaks=leaks,
-        num_all=len(everything),
+    return lambda record: count_tokens(tokenizer, record)
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, record: Trainable) -> int:
+    """Tokens that training will see of a record; of a preference the prompt twice, once with each answer."""
+    if isinstance(record, Document):
+        return len(encode(tokenizer, record.text))
+    if isinstance(record, Dialogue):
+        sequences = render_dialogue(tokenizer, record.messages, tools=record.tools, weights=record.weights)
+        return sum(len(sequence.ids) for sequence in sequences)
+    answers = (Message(role="assistant", content=text) for text in (record.chosen, record.rejected))
+    return sum(
+        len(sequence.ids)
+        for answer in answers
+        for sequence in render_dialogue(tokenizer, (*record.prompt, answer))
     )
 
 
-def read_dialogues(sources: Iterable[Input]) -> Iterable[Dialogue]:
-    """The dialogues of several files; another kind of record is a fault."""
-    for source in sources:
-        for number, record in enumerate(read_jsonl(source.path, RECORD), 1):
-            if not isinstance(record, Dialogue):
-                raise UserError(f"{source}:{number}: a dialogue is wanted; this is a {record.kind}")
-            yield record
+class Chosen(NamedTuple):
+    """A row that is taken."""
+
+    row: int
+    record: Trainable
+    num_tokens: int
+    """0 where no tokenizer was given."""
 
 
-def read_questions(source: Input) -> list[Question]:
-    """The questions of a file."""
-    return list(read_jsonl(source.path, Question))
-
-
-def text_of(record: Dialogue) -> str:
-    """What was said in a talk, instructions to the system apart."""
-    return "\n".join(turn.content for turn in record.messages if turn.role != "system")
-
-
-def count_tokens(tokenizer: PreTrainedTokenizerBase, record: Dialogue) -> int:
-    """Tokens that training will see of a record."""
-    sequences = render_dialogue(tokenizer, record.messages, tools=record.tools, weights=record.weights)
-    return sum(len(sequence.ids) for sequence in sequences)
-
-
-def find_leaks(records: Sequence[Dialogue], questions: Sequence[Question]) -> list[Leak]:
-    """The records that hold a question together with its right answer, and how much of the stem they hold."""
-    wanted = [
-        (question, grams_of((question.case or "") + question.stem, GRAM_SIZE)) for question in questions
-    ]
-    holders: dict[str, list[int]] = {}
-    for index, (_, grams) in enumerate(wanted):
-        for gram in grams:
-            holders.setdefault(gram, []).append(index)
-    short = [gram for gram in holders if len(gram) < GRAM_SIZE]  # a short stem is one gram of its own length
-    leaks: list[Leak] = []
-    for record in records:
-        text = text_of(record)
-        whole = bare(text)
-        found = grams_of(text, GRAM_SIZE).union(gram for gram in short if gram in whole)
-        for index in sorted({index for gram in found & holders.keys() for index in holders[gram]}):
-            question, grams = wanted[index]
-            covered = coverage(grams, found)
-            if covered >= MIN_COVERAGE and any(
-                bare(question.options[letter]) in whole for letter in question.answer
-            ):
-                leaks.append(Leak(record.id, question.id, round(covered, 4)))
-                break
-    return leaks
-
-
-def take(pool: Pool, order: Iterable[int], budget_tokens: int) -> list[int]:
-    """Indices in the given order until their tokens reach the budget."""
-    taken: list[int] = []
-    left = budget_tokens
-    for index in order:
-        if left <= 0:
+def take(pool: Pool, order: Iterable[int], config: SelectionConfig) -> list[Chosen]:
+    """The rows in the given order until the budget is spent; all of them without a budget."""
+    gauge = make_gauge(config)
+    taken: list[Chosen] = []
+    spent, budget = 0, config.budget_tokens or config.budget_rows
+    for row in order:
+        if budget and spent >= budget:
             break
-        taken.append(index)
-        left -= pool.num_tokens[index]
-    if left > 0:
+        (record,) = pool.read([row])
+        taken.append(Chosen(row, record, gauge(record)))
+        spent += taken[-1].num_tokens if config.budget_tokens else 1
+    if budget and spent < budget:
+        name = "budget_tokens" if config.budget_tokens else "budget_rows"
         raise UserError(
-            f"only {budget_tokens - left} of budget_tokens {budget_tokens} could be chosen from "
-            f"{len(pool.records)} records; lower the budget or widen the choice"
+            f"only {spent} of {name} {budget} could be chosen from {int(pool.is_free.sum())} records; "
+            "lower the budget or widen the choice"
         )
+    if not taken:
+        raise UserError(f"{', '.join(config.pool)}: nothing was chosen; widen the choice")
     return taken
 
 
 def write_choice(
-    config: SelectionConfig, pool: Pool, chosen: Sequence[int], exam_ids: Sequence[str]
+    config: SelectionConfig, pool: Pool, chosen: Sequence[Chosen], *, exam_ids: Sequence[str]
 ) -> Counts:
     """The counts of a choice written to `config.out`: its records, the leaks, the exam items behind it."""
-    records = [pool.records[index] for index in chosen]
-    write_jsonl(config.out / "train.jsonl", records)
+    write_jsonl(config.out / "train.jsonl", (one.record for one in chosen))
     write_jsonl(config.out / "leaks.jsonl", (leak._asdict() for leak in pool.leaks))
     if exam_ids:
         write_json(config.out / EXAM_ITEMS, sorted(exam_ids))
     return {
-        "chosen": len(records),
-        "tokens": sum(pool.num_tokens[index] for index in chosen),
-        "pool": pool.num_all,
-        "leaks_removed": len(pool.leaks),
+        "chosen": len(chosen),
+        "tokens": sum(one.num_tokens for one in chosen),
+        "pool": len(pool),
+        "leaks_removed": pool.num_leaking,
+        "repeats_removed": pool.num_repeats,
     }

@@ -1,30 +1,74 @@
-"""Records that an exam asks for: each question's nearest ones, taken in turns until the budget is spent."""
+"""The command that chooses the records which an exam asks for."""
 
-from collections.abc import Iterator
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from numpy.typing import NDArray
 
-from medtune.artifact import Counts, write_jsonl
+from medtune.artifact import CHECKPOINTS, Counts, write_jsonl
 from medtune.curate.config import RecallConfig
-from medtune.curate.pool import Pool, read_pool, read_questions, take, write_choice
+from medtune.curate.measures import LOW_SHARE, Sight, open_sight
+from medtune.curate.order import (
+    Hit,
+    by_relevance,
+    by_score,
+    by_similarity,
+    in_turns,
+    leave_out_alike,
+    list_hits,
+    sample_by_weight,
+)
+from medtune.curate.pool import Chosen, Pool, read_pool, take, write_choice
+from medtune.curate.recall_config import Dsir, MeanOfBest, Threshold
+from medtune.curate.search import Nearest, RowScores, average_best, find_nearest, merge, quantile_of
+from medtune.curate.shards import Shard, work_through
+from medtune.curate.survey import read_questions
 from medtune.errors import UserError
 from medtune.records import Question
 
 
-class Hit(NamedTuple):
-    """A record that a question brought."""
+class Found(NamedTuple):
+    """The rows in the order in which they are taken, and what brought them."""
 
-    question: int
-    rank: int
-    """0 for the question's nearest."""
-    record: int
-    similarity: float
+    order: Iterable[int]
+    hits: list[list[Hit]]
+    """By question; empty where no single question brings a row."""
+    low: float
+    """Near enough."""
+    histogram: NDArray[np.int64]
+    """Similarities of a sample of all pairs."""
+    too_near: int
+    """Pairs above the upper bound."""
 
 
 def run(config: RecallConfig) -> Counts:
-    """The counts of the chosen records in `config.out`; `why.jsonl` says which question brought each."""
+    """The counts of the chosen records in `config.out`; `near.jsonl` says what brought each."""
+    questions = read_queries(config)
+    sight = open_sight(config, questions)
+    pool, counts = read_pool(config, sight.counting)
+    sight.learn(pool, counts)
+    found = search(config, sight, pool, num_questions=len(questions))
+    chosen = take(pool, found.order, config)
+    why = list(explain(config, sight, pool, chosen, found))
+    told = write_choice(config, pool, chosen, exam_ids=[question.id for question in questions])
+    write_jsonl(config.out / "near.jsonl", (one.tell(questions) for one in why))
+    shutil.rmtree(config.out / CHECKPOINTS)
+    return {
+        **told,
+        "questions": len(questions),
+        "questions_that_brought_none": len(questions)
+        - len({hit.question for one in why for hit in one.hits}),
+        "too_near": found.too_near,
+        "mean_similarity": round(float(np.mean([one.similarity for one in why])), 5),
+    }
+
+
+def read_queries(config: RecallConfig) -> list[Question]:
+    """The questions that the choice goes by; test questions are refused unless that is known."""
     questions = read_questions(config.questions)
     tested = sum(question.split == "test" for question in questions)
     if tested and config.i_know != "recalled_on_test":
@@ -33,53 +77,123 @@ def run(config: RecallConfig) -> Counts:
             "will be reported makes the report worthless. Use val questions, or say i_know=recalled_on_test "
             "and have every report say it"
         )
-    pool = read_pool(config)
-    hits = in_turns(find_nearest(config, questions, pool))
-    first = {hit.record: hit for hit in reversed(hits)}
-    chosen = take(pool, dict.fromkeys(hit.record for hit in hits), config.budget_tokens)
-    counts = write_choice(config, pool, chosen, exam_ids=[question.id for question in questions])
-    write_jsonl(config.out / "why.jsonl", (_reason(first[index], questions, pool) for index in chosen))
-    return {
-        **counts,
-        "questions": len(questions),
-        "mean_similarity": float(np.mean([first[index].similarity for index in chosen])),
-    }
+    return questions
 
 
-def find_nearest(config: RecallConfig, questions: list[Question], pool: Pool) -> Iterator[Hit]:
-    """For each question its top_k records inside the similarity bounds, nearest first.
+# ---- which rows, in which order ----
 
-    Similarity is the cosine of TF-IDF vectors of character n-grams.
-    """
-    vectors = TfidfVectorizer(
-        analyzer="char",
-        ngram_range=config.ngram_range,
-        sublinear_tf=True,
-        dtype=np.float32,  # pyright: ignore[reportArgumentType]  # scikit-learn takes it
-    )
-    records = vectors.fit_transform(pool.texts)
-    asked = vectors.transform(
-        " ".join([question.case or "", question.stem, *question.options.values()]) for question in questions
-    )
-    similarities = (asked @ records.T).toarray()  # (questions, records), rows are unit vectors
-    for index, row in enumerate(similarities):
-        order = np.argsort(-row, kind="stable")
-        inside = [
-            int(record) for record in order if config.min_similarity <= row[record] <= config.max_similarity
+
+def search(config: RecallConfig, sight: Sight, pool: Pool, *, num_questions: int) -> Found:
+    """The rows that are near enough, in the order of the rule."""
+    high = sight.limits.high if config.max_similarity is None else config.max_similarity
+    if isinstance(config.near, Dsir) or isinstance(config.rule, MeanOfBest):
+        num_best = config.rule.num_best if isinstance(config.rule, MeanOfBest) else 1
+
+        def score(shard: Shard) -> RowScores:
+            return average_best(sight.blocks(shard), pool.is_free, num_best=num_best, too_near=high)
+
+        parts = list(work_through(pool.shards, score, out=config.out, stage="search", kind=RowScores))
+        scores = np.concatenate([part.scores for part in parts])
+        histogram = np.sum([part.histogram for part in parts], axis=0)
+        low = find_floor(config, sight, histogram)
+        if isinstance(config.near, Dsir) and config.near.draw == "sampled":
+            scores = sample_by_weight(scores, config.near.seed)
+        found = Found(by_score(scores, at_least=low), [], low, histogram, 0)
+    else:
+
+        def find(shard: Shard) -> Nearest:
+            blocks = sight.blocks(shard)
+            return find_nearest(
+                blocks, pool.is_free, num_questions=num_questions, top_k=config.top_k, too_near=high
+            )
+
+        parts = work_through(pool.shards, find, out=config.out, stage="search", kind=Nearest)
+        nearest = reduce(lambda one, other: merge(one, other, top_k=config.top_k), parts)
+        low = find_floor(config, sight, nearest.histogram)
+        hits = list_hits(nearest, at_least=low)
+        order = order_hits(config, sight, pool, hits)
+        found = Found(order, hits, low, nearest.histogram, int(nearest.too_near.sum()))
+    return found._replace(order=keep_unlike(config, sight, pool, found))
+
+
+def find_floor(config: RecallConfig, sight: Sight, histogram: NDArray[np.int64]) -> float:
+    """How near is near enough."""
+    if config.min_similarity is not None:
+        return config.min_similarity
+    share = config.min_quantile or (LOW_SHARE if sight.limits.low is None else None)
+    if share:
+        return quantile_of(histogram, share)
+    assert sight.limits.low is not None
+    return sight.limits.low
+
+
+def order_hits(config: RecallConfig, sight: Sight, pool: Pool, hits: list[list[Hit]]) -> Iterator[int]:
+    """The rows that questions brought, in the order of the rule."""
+    if isinstance(config.rule, Threshold):
+        return by_similarity(hits)
+    if config.variety.relevance < 1:
+        hits = [
+            by_relevance(own, sight.vectors_of(pool, [hit.row for hit in own]), config.variety.relevance)
+            if own
+            else []
+            for own in hits
         ]
-        for rank, record in enumerate(inside[: config.top_k]):
-            yield Hit(index, rank, record, float(row[record]))
+    return in_turns(hits)
 
 
-def in_turns(hits: Iterator[Hit]) -> list[Hit]:
-    """First every question's nearest record, then every question's second, and so on."""
-    return sorted(hits, key=lambda hit: (hit.rank, hit.question))
+def keep_unlike(config: RecallConfig, sight: Sight, pool: Pool, found: Found) -> Iterable[int]:
+    """The rows without those that are too alike to one before them."""
+    if config.variety.max_alike is None:
+        return found.order
+    return leave_out_alike(found.order, lambda rows: sight.vectors_of(pool, rows), config.variety.max_alike)
 
 
-def _reason(hit: Hit, questions: list[Question], pool: Pool) -> dict[str, str | int | float]:
-    return {
-        "record": pool.records[hit.record].id,
-        "question": questions[hit.question].id,
-        "rank": hit.rank,
-        "similarity": round(hit.similarity, 5),
-    }
+# ---- why each was chosen ----
+
+
+class Reason(NamedTuple):
+    """Why a row was chosen."""
+
+    row: int
+    record: str
+    place: str
+    similarity: float
+    """To the nearest question; the mean of the best, or the log importance weight, where the rule goes by it."""
+    hits: list[Hit]
+    """What brought it, the nearest question first."""
+
+    def tell(self, questions: Sequence[Question]) -> dict[str, object]:
+        """The reason as a row."""
+        return {
+            "record": self.record,
+            "place": self.place,
+            "similarity": round(self.similarity, 5),
+            "brought_by": [
+                {
+                    "question": questions[hit.question].id,
+                    **({"rank": hit.rank} if hit.rank else {}),
+                    "similarity": round(hit.similarity, 5),
+                }
+                for hit in self.hits
+            ],
+        }
+
+
+def explain(
+    config: RecallConfig, sight: Sight, pool: Pool, chosen: Sequence[Chosen], found: Found
+) -> Iterator[Reason]:
+    """Why each row was chosen, in the order of the choice."""
+    brought: dict[int, list[Hit]] = defaultdict(list)
+    for hit in (hit for own in found.hits for hit in own):
+        brought[hit.row].append(hit)
+    for one in chosen:
+        hits = sorted(brought[one.row], key=lambda hit: (-hit.similarity, hit.question))
+        if hits:
+            similarity = hits[0].similarity
+        else:  # the rule went by the record alone
+            scores = sight.look_at(pool, [one.row])[:, 0]
+            number = config.rule.num_best if isinstance(config.rule, MeanOfBest) else 0
+            best = np.argsort(-scores, kind="stable")[:number]
+            hits = [Hit(int(question), 0, one.row, float(scores[question])) for question in best]
+            similarity = float(np.mean(scores[best])) if hits else float(scores[0])
+        yield Reason(one.row, one.record.id, pool.place(one.row), similarity, hits)
