@@ -40,9 +40,7 @@ class Bm25Nearness:
         idf = np.log1p((num_rows - holders + 0.5) / (holders + 0.5))
         self._mean_chars = num_chars / max(num_rows, 1)
         self._weights = csr_array(self._asked @ diags_array(idf.astype(np.float32)))
-        lengths = (
-            np.asarray(self._asked.sum(axis=1)) / 2
-        )  # a text of n characters has n of them and n - 1 pairs
+        lengths = (np.asarray(self._asked.sum(axis=1)) + 1) / 2  # n characters have n - 1 pairs
         own = self._saturate(self._asked, lengths)
         # What the question itself would get as a record: a scale on which 1 says all that it says.
         self._own = np.asarray((self._weights * own).sum(axis=1), dtype=np.float32)

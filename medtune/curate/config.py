@@ -16,8 +16,9 @@ class SelectionConfig(CommandConfig):
     is there once."""
     decontaminate: tuple[Input, ...] = ()
     """Files of exam questions to be reported on: records that hold one are removed before the choice."""
-    drop: Literal["contaminated", "suspect"] = "suspect"
-    """Which records that is: those that hold an item for certain, or also those that may, as in `audit`."""
+    drop: Literal["contaminated", "reworded", "suspect"] = "reworded"
+    """Which records that is: `contaminated` (they hold an item for certain), also `reworded` ones, or also
+    `suspect` ones, which may say no more than the fact that is asked; see `audit`."""
     tokenizer: Input | None = None
     """Tokenizer, or model directory, that counts the tokens."""
     budget_tokens: int | None = Field(default=None, ge=1)

@@ -44,7 +44,7 @@ class Importance:
         self._weights = np.log(wanted) - np.log(had)
 
     def score(self, records: Sequence[AnyRecord]) -> NDArray[np.float32]:
-        """(1, records): log importance weights, natural logarithm: the sum over a record's n-grams, or its mean."""
+        """(1, records): log importance weights: the sum over a record's n-grams, or their mean."""
         bags = self._bags(records)
         weights = np.asarray(bags @ self._weights)
         if self.config.draw == "best":

@@ -21,7 +21,8 @@ from medtune.curate.survey import Counting, fingerprint
 from medtune.curate.texts import text_for
 from medtune.curate.vectors import open_vectors, refuse_other_space
 from medtune.errors import UserError
-from medtune.records import Question
+from medtune.records import Phrase, Question
+from medtune.reports.phrases import phrase
 from medtune.scorers.overlap import bare
 
 
@@ -52,6 +53,8 @@ class Sight(Protocol):
     """The questions, and what is needed to see how near a row is."""
 
     limits: Limits
+    described: Phrase
+    """How nearness is measured."""
 
     @property
     def counting(self) -> Counting | None:
@@ -81,8 +84,10 @@ class ByWords:
     def __init__(self, near: Bm25 | Dsir, files: Sequence[Input], questions: Sequence[Question]) -> None:
         if isinstance(near, Bm25):
             self.limits, self.counting = LIMITS["bm25"], Bm25Nearness(near, questions)
+            self.described = phrase("choice_by_bm25")
         else:
             self.limits, self.counting = Limits(-np.inf, np.inf), Importance(near, questions)
+            self.described = phrase("choice_by_dsir")
         self._files: Sequence[Input] = files
         self._text: TextRecipe = near.text
 
@@ -115,7 +120,9 @@ class ByVectors:
         refuse_other_space(self._pool, asked)
         _refuse_other_rows(near.questions, asked.ids, (question.id for question in questions))
         self._asked = read_rows(asked.array, 0, len(asked.array))
-        self.limits = LIMITS[self._pool.space.type]
+        space = self._pool.space
+        self.limits = LIMITS[space.type]
+        self.described = phrase("choice_by_vectors", type=space.type, model=space.model)
 
     def learn(self, pool: Pool, counts: NDArray[np.float64]) -> None:
         """Nothing, or a UserError when the vectors are not those of the pool's rows."""

@@ -89,7 +89,9 @@ def leave_out_alike(
     taken: list[Matrix] = []
     while block := list(islice(rows, ALIKE_ROWS)):
         vectors = vectors_of(block)
-        alike = np.max([_cosines(vectors, before).max(axis=1) for before in taken], axis=0, initial=-1.0)
+        alike = np.full(len(block), -1, dtype=np.float32)
+        for before in taken:
+            alike = np.maximum(alike, _cosines(vectors, before).max(axis=1))
         within = _cosines(vectors, vectors)
         kept: list[int] = []
         for number in np.flatnonzero(alike <= max_alike).tolist():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medtune.artifact import CHECKPOINTS, Counts, write_jsonl
+from medtune.artifact import CHECKPOINTS, Counts, digest_of, write_jsonl
 from medtune.curate.config import RecallConfig
 from medtune.curate.measures import LOW_SHARE, Sight, open_sight
 from medtune.curate.order import (
@@ -24,11 +24,14 @@ from medtune.curate.order import (
 )
 from medtune.curate.pool import Chosen, Pool, read_pool, take, write_choice
 from medtune.curate.recall_config import Dsir, MeanOfBest, Threshold
+from medtune.curate.recall_report import Choice, Reason, report_on
 from medtune.curate.search import Nearest, RowScores, average_best, find_nearest, merge, quantile_of
 from medtune.curate.shards import Shard, work_through
 from medtune.curate.survey import read_questions
 from medtune.errors import UserError
-from medtune.records import Question
+from medtune.records import Phrase, Question
+from medtune.reports.phrases import phrase
+from medtune.reports.report import write_reports
 
 
 class Found(NamedTuple):
@@ -53,18 +56,43 @@ def run(config: RecallConfig) -> Counts:
     sight.learn(pool, counts)
     found = search(config, sight, pool, num_questions=len(questions))
     chosen = take(pool, found.order, config)
-    why = list(explain(config, sight, pool, chosen, found))
+    reasons = list(explain(config, sight, pool, chosen, found))
     told = write_choice(config, pool, chosen, exam_ids=[question.id for question in questions])
-    write_jsonl(config.out / "near.jsonl", (one.tell(questions) for one in why))
+    write_jsonl(config.out / "near.jsonl", (tell(reason, questions) for reason in reasons))
+    choice = Choice(
+        questions=questions,
+        reasons=reasons,
+        num_tokens=told["tokens"],
+        num_pool=len(pool),
+        num_leaking=pool.num_leaking if config.decontaminate else None,
+        sources=pool.sources,
+        in_pool=np.bincount(pool.source, minlength=len(pool.sources)).tolist(),
+        chosen_from=np.bincount(
+            pool.source[[reason.row for reason in reasons]], minlength=len(pool.sources)
+        ).tolist(),
+        histogram=found.histogram,
+        details=describe(config, sight, found),
+    )
+    sources = (*config.pool, config.questions, *config.decontaminate)
+    report = report_on(choice, provenance={str(source): digest_of(source)[:16] for source in sources})
+    write_reports(report, config.out)
     shutil.rmtree(config.out / CHECKPOINTS)
     return {
         **told,
         "questions": len(questions),
         "questions_that_brought_none": len(questions)
-        - len({hit.question for one in why for hit in one.hits}),
+        - len({hit.question for reason in reasons for hit in reason.hits}),
         "too_near": found.too_near,
-        "mean_similarity": round(float(np.mean([one.similarity for one in why])), 5),
+        "mean_similarity": round(float(np.mean([reason.similarity for reason in reasons])), 5),
     }
+
+
+def describe(config: RecallConfig, sight: Sight, found: Found) -> list[Phrase]:
+    """How near was measured, and within which bounds."""
+    if isinstance(config.near, Dsir):
+        return [phrase("choice_by_dsir")]
+    bounds = phrase("choice_bounds", low=found.low, high=high_of(config, sight), too_near=found.too_near)
+    return [sight.described, bounds]
 
 
 def read_queries(config: RecallConfig) -> list[Question]:
@@ -85,7 +113,7 @@ def read_queries(config: RecallConfig) -> list[Question]:
 
 def search(config: RecallConfig, sight: Sight, pool: Pool, *, num_questions: int) -> Found:
     """The rows that are near enough, in the order of the rule."""
-    high = sight.limits.high if config.max_similarity is None else config.max_similarity
+    high = high_of(config, sight)
     if isinstance(config.near, Dsir) or isinstance(config.rule, MeanOfBest):
         num_best = config.rule.num_best if isinstance(config.rule, MeanOfBest) else 1
 
@@ -114,6 +142,11 @@ def search(config: RecallConfig, sight: Sight, pool: Pool, *, num_questions: int
         order = order_hits(config, sight, pool, hits)
         found = Found(order, hits, low, nearest.histogram, int(nearest.too_near.sum()))
     return found._replace(order=keep_unlike(config, sight, pool, found))
+
+
+def high_of(config: RecallConfig, sight: Sight) -> float:
+    """How near is too near."""
+    return sight.limits.high if config.max_similarity is None else config.max_similarity
 
 
 def find_floor(config: RecallConfig, sight: Sight, histogram: NDArray[np.int64]) -> float:
@@ -151,32 +184,21 @@ def keep_unlike(config: RecallConfig, sight: Sight, pool: Pool, found: Found) ->
 # ---- why each was chosen ----
 
 
-class Reason(NamedTuple):
-    """Why a row was chosen."""
-
-    row: int
-    record: str
-    place: str
-    similarity: float
-    """To the nearest question; the mean of the best, or the log importance weight, where the rule goes by it."""
-    hits: list[Hit]
-    """What brought it, the nearest question first."""
-
-    def tell(self, questions: Sequence[Question]) -> dict[str, object]:
-        """The reason as a row."""
-        return {
-            "record": self.record,
-            "place": self.place,
-            "similarity": round(self.similarity, 5),
-            "brought_by": [
-                {
-                    "question": questions[hit.question].id,
-                    **({"rank": hit.rank} if hit.rank else {}),
-                    "similarity": round(hit.similarity, 5),
-                }
-                for hit in self.hits
-            ],
-        }
+def tell(reason: Reason, questions: Sequence[Question]) -> dict[str, object]:
+    """The reason as a row of `near.jsonl`."""
+    return {
+        "record": reason.record,
+        "place": reason.place,
+        "similarity": round(reason.similarity, 5),
+        "brought_by": [
+            {
+                "question": questions[hit.question].id,
+                **({"rank": hit.rank} if hit.rank else {}),
+                "similarity": round(hit.similarity, 5),
+            }
+            for hit in reason.hits
+        ],
+    }
 
 
 def explain(

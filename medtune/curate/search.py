@@ -211,7 +211,12 @@ def count_sample(scores: Floats, first: int, every: int) -> NDArray[np.int64]:
     return np.bincount(bins.clip(0, BINS - 1).ravel(), minlength=BINS)
 
 
+def bin_edges(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(bins + 1,): where the bins of a histogram begin and end."""
+    return np.linspace(LOWEST, HIGHEST, len(histogram) + 1)
+
+
 def quantile_of(histogram: NDArray[np.int64], share: float) -> float:
     """The similarity that this share of the pairs stay below, to the width of a bin."""
     reached = np.cumsum(histogram) >= share * histogram.sum()
-    return LOWEST + float(np.argmax(reached) + 1) * (HIGHEST - LOWEST) / BINS
+    return float(bin_edges(histogram)[np.argmax(reached) + 1])

@@ -15,7 +15,7 @@ from medtune.curate.shards import Shard, read_shard
 from medtune.errors import UserError
 from medtune.places import AnyRecord, text_of
 from medtune.records import Question
-from medtune.scorers.contamination import CONTAMINATED, SUSPECT, Index, make_probe
+from medtune.scorers.contamination import UNWANTED, Index, probe_of
 
 BLOCK_ROWS = 2048
 """Records that are held in memory at once."""
@@ -53,8 +53,8 @@ class Surveyor:
     def __init__(self, config: SelectionConfig, counting: Counting | None = None) -> None:
         items = [item for source in config.decontaminate for item in read_questions(source)]
         self._items = [item.id for item in items]
-        self._index = Index([make_probe(item.id, item.stem, item.options, item.answer) for item in items])
-        self._unwanted = CONTAMINATED | (SUSPECT if config.drop == "suspect" else frozenset())
+        self._index = Index([probe_of(item) for item in items])
+        self._unwanted = UNWANTED[config.drop]
         self._counting, self._files = counting, config.pool
 
     def look(self, shard: Shard) -> Survey:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
+from medtune.records import Question
 from medtune.scorers.overlap import bare
 
 Kind = Literal["same item", "same question", "reworded", "alike", "twin"]
@@ -14,6 +15,14 @@ KINDS: tuple[Kind, ...] = ("same item", "same question", "reworded", "alike", "t
 """The most telling first."""
 CONTAMINATED: frozenset[Kind] = frozenset(("same item", "same question"))
 SUSPECT: frozenset[Kind] = frozenset(("reworded", "alike"))
+Drop = Literal["contaminated", "reworded", "suspect"]
+UNWANTED: dict[Drop, frozenset[Kind]] = {
+    "contaminated": CONTAMINATED,
+    "reworded": CONTAMINATED | {"reworded"},
+    "suspect": CONTAMINATED | SUSPECT,
+}
+"""What is taken out of training data: what holds an item for certain; also what asks it in other words; also
+what says part of it beside its answer, which may be no more than the fact itself."""
 
 GRAM_CHARS = 4
 MAX_GRAM_ITEMS = 0.02
@@ -57,6 +66,11 @@ def make_probe(id: str, stem: str, options: Mapping[str, str], answer: str) -> P
     texts = {letter: bare(text) for letter, text in options.items()}
     golds = tuple(texts[letter] for letter in answer)
     return Probe(id, bare(stem), tuple(text for text in texts.values() if text), golds)
+
+
+def probe_of(item: Question) -> Probe:
+    """The item as it is searched for; a case that it shares with others is part of its stem."""
+    return make_probe(item.id, (item.case or "") + item.stem, item.options, item.answer)
 
 
 def is_unscannable(probe: Probe) -> bool:

@@ -1,6 +1,7 @@
 """The choice that an exam asks for: nearest first, in turns, in bounds, never by what will be reported."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medtune.artifact import claim, make, read_jsonl
 from medtune.config import Input
-from medtune.curate.config import RecallConfig
-from medtune.curate.pool import Pool, count_tokens, read_dialogues, read_questions, text_of
-from medtune.curate.recall import Hit, find_nearest, in_turns, run
+from medtune.curate import recall as command
+from medtune.curate import shards
+from medtune.curate.config import EmbedConfig, RecallConfig
+from medtune.curate.embed import run as embed
+from medtune.curate.pool import count_tokens
+from medtune.curate.recall import run
+from medtune.curate.survey import read_questions
 from medtune.engines.hf import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Question
@@ -26,12 +32,11 @@ def lines(path: Path) -> list[dict]:
 
 
 @pytest.fixture
-def recall(tmp_path: Path, tiny_tokenizer_dir: Path) -> Recall:
+def recall(tmp_path: Path) -> Recall:
     def choose(pool: Input, questions: Input, out: str = "out", **settings: Any) -> dict[str, Any]:
-        given = {"budget_tokens": 1, "tokenizer": str(tiny_tokenizer_dir), **settings}
         return run(
             RecallConfig.model_validate(
-                {"out": tmp_path / out, "pool": [pool], "questions": questions, **given}
+                {"out": tmp_path / out, "pool": [pool], "questions": questions, **settings}
             )
         )
 
@@ -52,88 +57,22 @@ def sampled(
     return config
 
 
-def pool_of(records: list[Dialogue]) -> Pool:
-    return Pool(records, [text_of(record) for record in records], [1] * len(records), [], len(records))
+@pytest.fixture(scope="module")
+def embedded(
+    sample_dir: Path, small_pool: Input, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Vectors of the sampled pool and of its val questions."""
+    out = tmp_path_factory.mktemp("vectors")
+    for name, settings in (
+        ("pool", {"records": [str(small_pool)], "embedder": {"type": "tfidf", "dim": 32}}),
+        ("questions", {"records": [str(sample_dir / "val.jsonl")], "like": str(out / "pool")}),
+    ):
+        config = EmbedConfig.model_validate({"out": out / name, **settings})
+        make(claim("embed", 1, config), embed)
+    return {"type": "vectors", "pool": str(out / "pool"), "questions": str(out / "questions")}
 
 
-# ---- the nearest ----
-
-
-def brute_force(texts: list[str], asked: list[str], sizes: tuple[int, int]) -> np.ndarray:
-    """(asked, texts) cosine of (1 + ln tf) * (1 + ln((1 + n) / (1 + df))) over n-grams, dense float64."""
-
-    def grams(text: str) -> list[str]:
-        text = " ".join(text.lower().split()) if "  " in text else text.lower()
-        return [text[at : at + n] for n in range(sizes[0], sizes[1] + 1) for at in range(len(text) - n + 1)]
-
-    names = {
-        gram: place for place, gram in enumerate(sorted({gram for text in texts for gram in grams(text)}))
-    }
-
-    def count(rows: list[str]) -> np.ndarray:
-        table = np.zeros((len(rows), len(names)))
-        for row, text in enumerate(rows):
-            for gram in grams(text):
-                if gram in names:
-                    table[row, names[gram]] += 1
-        return table
-
-    pool, questions = count(texts), count(asked)
-    weight = np.log((1 + len(texts)) / (1 + (pool > 0).sum(axis=0))) + 1
-    vectors = []
-    for table in (pool, questions):
-        scaled = np.where(table > 0, 1 + np.log(np.maximum(table, 1)), 0) * weight
-        norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-        vectors.append(scaled / np.maximum(norms, 1e-12))
-    return vectors[1] @ vectors[0].T
-
-
-def test_nearest_records_are_those_of_a_brute_force_computation(sample_dir: Path, tmp_path: Path) -> None:
-    records = list(read_dialogues([Input(sample_dir / "train.jsonl")]))[:120]
-    questions = read_questions(Input(sample_dir / "val.jsonl"))[:25]
-    config = RecallConfig(
-        out=tmp_path, pool=(Input("x"),), questions=Input("y"), tokenizer=Input("z"), budget_tokens=1,
-        top_k=7, min_similarity=0.0, max_similarity=1.0,
-    )  # fmt: skip
-    hits = list(find_nearest(config, questions, pool_of(records)))
-    asked = [" ".join([item.case or "", item.stem, *item.options.values()]) for item in questions]
-    truth = brute_force([text_of(record) for record in records], asked, config.ngram_range)
-    assert [(hit.question, hit.rank) for hit in hits] == [(q, rank) for q in range(25) for rank in range(7)]
-    for number in range(25):
-        found = [hit for hit in hits if hit.question == number]
-        assert [hit.similarity for hit in found] == pytest.approx(np.sort(truth[number])[::-1][:7], abs=1e-5)
-        assert [truth[number, hit.record] for hit in found] == pytest.approx(
-            [hit.similarity for hit in found], abs=1e-5
-        )
-
-
-def test_similarity_bounds_are_kept_and_ranks_close_up(
-    talk: Callable[[str, str], Dialogue], question: Callable[..., Question], tmp_path: Path
-) -> None:
-    item = question(TOPICS[0], "一", "二")
-    copy, near, far = talk(TOPICS[0], "一二"), talk("高血压患者吃饭", "应当清淡"), talk("骨折之后", "打石膏")
-    config = RecallConfig(
-        out=tmp_path, pool=(Input("x"),), questions=Input("y"), tokenizer=Input("z"), budget_tokens=1,
-        min_similarity=0.05, max_similarity=0.6,
-    )  # fmt: skip
-    pool = pool_of([copy, near, far])
-    everything = list(
-        find_nearest(config.model_copy(update={"min_similarity": 0.0, "max_similarity": 1.0}), [item], pool)
-    )
-    assert [hit.record for hit in everything] == [0, 1, 2]
-    assert everything[0].similarity > 0.6 > everything[1].similarity > 0.05 > everything[2].similarity
-    assert list(find_nearest(config, [item], pool)) == [Hit(0, 0, 1, everything[1].similarity)]
-
-
-def test_questions_take_turns() -> None:
-    hits = [Hit(0, 0, 5, 0.9), Hit(0, 1, 6, 0.8), Hit(0, 2, 7, 0.7), Hit(1, 0, 8, 0.2), Hit(1, 1, 5, 0.1)]
-    assert [(hit.rank, hit.question) for hit in in_turns(iter(hits))] == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (1, 1),
-        (2, 0),
-    ]
+# ---- what is chosen ----
 
 
 def test_each_question_brings_its_nearest_before_any_brings_a_second(
@@ -142,13 +81,93 @@ def test_each_question_brings_its_nearest_before_any_brings_a_second(
 ) -> None:  # fmt: skip
     records = [talk(topic + extra, "请听医生的话") for topic in TOPICS for extra in ("，为什么？", "吗")]
     questions = [question(topic, "一", "二") for topic in TOPICS]
-    recall(put("pool.jsonl", records), put("val.jsonl", questions), budget_tokens=260, max_similarity=1.0)
-    why = lines(tmp_path / "out" / "why.jsonl")
-    asked = [item.id for item in questions]
-    assert [row["question"] for row in why[:3]] == asked
-    assert [row["rank"] for row in why[:3]] == [0, 0, 0]
-    assert len(why) > 3
-    assert all(row["rank"] >= 1 for row in why[3:])
+    recall(put("pool.jsonl", records), put("val.jsonl", questions), max_similarity=2)
+    near = lines(tmp_path / "out" / "near.jsonl")
+    assert [row["brought_by"][0]["question"] for row in near[:3]] == [item.id for item in questions]
+    assert [row["brought_by"][0]["rank"] for row in near] == [1, 1, 1, 2, 2, 2]
+
+
+def test_bounds_are_kept_and_near_copies_take_no_place(
+    talk: Callable[[str, str], Dialogue], question: Callable[..., Question], put: Callable[..., Input],
+    recall: Recall, tmp_path: Path,
+) -> None:  # fmt: skip
+    item = put("val.jsonl", [question(TOPICS[0], "一", "二")])
+    copy, near, far = talk(TOPICS[0], "一二"), talk("高血压患者吃饭", "应当清淡"), talk("骨折之后", "打石膏")
+    pool = put("pool.jsonl", [copy, near, far])
+    assert recall(pool, item, "all", min_similarity=-1, max_similarity=2)["chosen"] == 3
+    measured = {row["record"]: row["similarity"] for row in lines(tmp_path / "all" / "near.jsonl")}
+    assert measured[copy.id] > 0.8 > measured[near.id] > 0.1 > measured[far.id]
+    counts = recall(pool, item, "bound", top_k=1)
+    assert (counts["chosen"], counts["too_near"]) == (1, 1)
+    assert [row["record"] for row in lines(tmp_path / "bound" / "near.jsonl")] == [near.id]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rule": {"type": "threshold"}},
+        {"rule": {"type": "mean_of_best", "num_best": 3}},
+        {"near": {"type": "dsir"}},
+        {"near": {"type": "dsir", "draw": "sampled", "seed": 7}},
+        {"variety": {"relevance": 0.5}},
+        {"variety": {"max_alike": 0.4}},
+        {"min_quantile": 0.95},
+        {"near": "vectors"},
+        {"near": "vectors", "rule": {"type": "mean_of_best"}},
+        {"near": "vectors", "variety": {"relevance": 0.5, "max_alike": 0.9}},
+    ],
+    ids=str,
+)
+def test_every_rule_chooses_what_it_should_and_says_why(
+    settings: dict[str, Any], sampled: RecallConfig, embedded: dict[str, str], tmp_path: Path
+) -> None:
+    told = {**settings, **({"near": embedded} if settings.get("near") == "vectors" else {})}
+    given = {"pool": sampled.pool, "questions": sampled.questions, "budget_rows": 40}
+    counts = run(RecallConfig.model_validate({"out": tmp_path, **given, **told}))
+    near, chosen = lines(tmp_path / "near.jsonl"), lines(tmp_path / "train.jsonl")
+    assert [row["record"] for row in near] == [record["id"] for record in chosen]
+    assert len({row["record"] for row in near}) == counts["chosen"] == 40
+    assert bool(near[0]["brought_by"]) == ("dsir" not in str(settings))
+    if "mean_of_best" in str(settings):
+        means = [np.mean([hit["similarity"] for hit in row["brought_by"]]) for row in near]
+        assert means == pytest.approx([row["similarity"] for row in near], abs=1e-4)
+        assert means == sorted(means, reverse=True)
+    if settings == {"rule": {"type": "threshold"}}:
+        similarities = [row["similarity"] for row in near]
+        assert similarities == sorted(similarities, reverse=True)
+    other = {row["id"] for row in lines(sampled.out / "train.jsonl")[:40]}
+    assert {row["record"] for row in near} != other
+
+
+def test_vectors_of_another_pool_or_exam_are_refused(
+    sampled: RecallConfig, embedded: dict[str, str], sample_dir: Path, talk: Callable[[str, str], Dialogue],
+    put: Callable[..., Input], recall: Recall,
+) -> None:  # fmt: skip
+    talks = list(read_jsonl(sampled.pool[0].path, Dialogue))
+    swapped = put("swapped.jsonl", [talks[1], talks[0], *talks[2:]])
+    with pytest.raises(UserError, match=r"vector 1 is not that of swapped\.jsonl:1"):
+        recall(swapped, sampled.questions, near=embedded)
+    with pytest.raises(UserError, match=f"{len(talks)} vectors for {len(talks) - 1} records"):
+        recall(put("short.jsonl", talks[:-1]), sampled.questions, near=embedded)
+    with pytest.raises(UserError, match="vectors for .* questions; embed the same file"):
+        recall(sampled.pool[0], Input(sample_dir / "test.jsonl"), near=embedded, i_know="recalled_on_test")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"min_similarity": 0.5, "min_quantile": 0.9}, "two floors; give one"),
+        ({"min_similarity": 0.9, "max_similarity": 0.5}, "nothing lies between"),
+        ({"near": {"type": "dsir"}}, "give budget_tokens or budget_rows"),
+        ({"near": {"type": "dsir"}, "budget_rows": 5, "top_k": 3}, "top_k has no effect"),
+        ({"near": {"type": "dsir"}, "budget_rows": 5, "rule": "threshold"}, "rule has no effect"),
+        ({"rule": {"type": "mean_of_best"}, "top_k": 3}, "top_k has no effect"),
+        ({"rule": {"type": "threshold"}, "variety": {"relevance": 0.5}}, "goes with rule in_turns"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        RecallConfig.model_validate({"out": "x", "pool": ["a.jsonl"], "questions": "b.jsonl", **settings})
 
 
 # ---- the whole command ----
@@ -158,22 +177,32 @@ def test_the_budget_is_reached_and_passed_by_the_last_record_at_most(
     sampled: RecallConfig, tiny_tokenizer_dir: Path
 ) -> None:
     tokenizer = load_tokenizer(Input(tiny_tokenizer_dir))
-    tokens = [
-        count_tokens(tokenizer, record) for record in read_dialogues([Input(sampled.out / "train.jsonl")])
-    ]
+    tokens = [count_tokens(tokenizer, record) for record in read_jsonl(sampled.out / "train.jsonl", Dialogue)]
+    assert sampled.budget_tokens
     assert sum(tokens) >= sampled.budget_tokens > sum(tokens[:-1])
 
 
-def test_why_tells_of_each_chosen_record_which_question_brought_it(sampled: RecallConfig) -> None:
-    why, chosen = lines(sampled.out / "why.jsonl"), lines(sampled.out / "train.jsonl")
-    assert [row["record"] for row in why] == [record["id"] for record in chosen]
-    assert len({row["record"] for row in why}) == len(why)
+def test_near_tells_of_each_chosen_record_which_questions_brought_it(sampled: RecallConfig) -> None:
+    near, chosen = lines(sampled.out / "near.jsonl"), lines(sampled.out / "train.jsonl")
+    assert [row["record"] for row in near] == [record["id"] for record in chosen]
+    talks = lines(sampled.pool[0].path)
+    assert all(talks[int(row["place"].partition(":")[2]) - 1]["id"] == row["record"] for row in near)
     known = {item.id for item in read_questions(sampled.questions)}
-    assert {row["question"] for row in why} <= known
-    assert all(sampled.min_similarity <= row["similarity"] <= sampled.max_similarity for row in why)
-    ranks = [row["rank"] for row in why]
-    assert ranks == sorted(ranks)
-    assert max(ranks) < sampled.top_k
+    hits = [hit for row in near for hit in row["brought_by"]]
+    assert {hit["question"] for hit in hits} <= known
+    assert all(0.1 <= hit["similarity"] <= 0.8 and 1 <= hit["rank"] <= 20 for hit in hits)
+    assert all(row["similarity"] == row["brought_by"][0]["similarity"] for row in near)
+
+
+def test_the_report_counts_what_was_chosen(sampled: RecallConfig) -> None:
+    report = json.loads((sampled.out / "report.json").read_text(encoding="utf-8"))
+    near, tables = lines(sampled.out / "near.jsonl"), {table["name"]: table for table in report["tables"]}
+    assert report["n"] == len(near)
+    assert sum(row[1] for row in tables["similarities"]["rows"]) == len(near)
+    assert sum(row[1] for row in tables["sources"]["rows"]) == len(near)
+    assert sum(row[1] for row in tables["subjects"]["rows"]) == len(read_questions(sampled.questions))
+    assert report["warnings"] == []
+    assert "<svg" in (sampled.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_exam_items_that_guided_the_choice_are_written_down(sampled: RecallConfig) -> None:
@@ -181,13 +210,34 @@ def test_the_exam_items_that_guided_the_choice_are_written_down(sampled: RecallC
     assert written == sorted(item.id for item in read_questions(sampled.questions))
 
 
-def test_the_same_recall_writes_the_same_bytes(sampled: RecallConfig, tmp_path: Path) -> None:
-    counts = run(sampled.model_copy(update={"out": tmp_path / "again"}))
+def test_an_interrupted_recall_resumes_to_the_same_bytes(
+    sampled: RecallConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_ROWS", 30)
+    config = sampled.model_copy(update={"out": tmp_path / "again"})
+    found = command.find_nearest
+    left = [3]
+
+    def stop(*args: Any, **settings: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return found(*args, **settings)
+
+    monkeypatch.setattr(command, "find_nearest", stop)
+    job = claim("recall", 3, config)
+    with pytest.raises(KeyboardInterrupt):
+        make(job, run)
+    kept = sorted(path.name for path in (config.out / "checkpoints").iterdir())
+    assert kept[:3] == [f"search-{number:06d}.npz" for number in range(3)]
+    left[0] = len(shards.list_shards(config.pool)) - 3  # no shard is searched again
+    make(job, run)
+    assert left[0] == 0
     for path in sampled.out.iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
-    why = lines(sampled.out / "why.jsonl")
-    assert counts["chosen"] == len(why)
-    assert counts["mean_similarity"] == pytest.approx(np.mean([row["similarity"] for row in why]), abs=1e-4)
+        if path.name != "manifest.json":
+            assert (config.out / path.name).read_bytes() == path.read_bytes(), path.name
+    assert not (config.out / "checkpoints").exists()
+    shutil.rmtree(config.out)
 
 
 def test_test_questions_are_refused_unless_the_user_knows(
@@ -203,30 +253,33 @@ def test_test_questions_are_refused_unless_the_user_knows(
     ):
         recall(pool, questions)
     assert not (tmp_path / "out").exists()
-    assert recall(pool, questions, i_know="recalled_on_test", max_similarity=1.0)["questions"] == 2
+    assert recall(pool, questions, i_know="recalled_on_test", max_similarity=2)["questions"] == 2
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert [warning["key"] for warning in report["warnings"]] == ["warn_chosen_on_test"]
     with pytest.raises(ValueError, match="recalled_on_test"):
         recall(pool, questions, i_know="yes")
 
 
+@pytest.mark.parametrize("near", ["bm25", "dsir"])
 def test_a_planted_leak_is_removed_before_the_choice(
     talk: Callable[[str, str], Dialogue], question: Callable[..., Question], put: Callable[..., Input],
-    recall: Recall, tmp_path: Path,
+    recall: Recall, tmp_path: Path, near: str,
 ) -> None:  # fmt: skip
     guide = question("高血压患者饮食上最应限制的是什么", "食盐", "膳食纤维")
     tested = question("高血压患者的膳食干预中最应限制摄入的是", "钠盐", "钾盐", split="test")
     leak = talk("高血压患者的膳食干预中最应限制摄入的是？", "是钠盐。")
     others = [talk(topic + "吗", "是的") for topic in TOPICS]
     pool, questions = put("pool.jsonl", [leak, *others]), put("val.jsonl", [guide])
-    recall(pool, questions, out="open", max_similarity=1.0)
+    settings = {"near": {"type": near}, "budget_rows": 1}
+    recall(pool, questions, out="open", **settings)
     assert lines(tmp_path / "open" / "train.jsonl")[0]["id"] == leak.id, "the leak is what would be chosen"
-    counts = recall(
-        pool, questions, out="clean", max_similarity=1.0, decontaminate=[put("test.jsonl", [tested])]
-    )
+    counts = recall(pool, questions, out="clean", decontaminate=[put("test.jsonl", [tested])], **settings)
     assert (counts["pool"], counts["leaks_removed"]) == (4, 1)
     assert leak.id not in {row["id"] for row in lines(tmp_path / "clean" / "train.jsonl")}
     assert lines(tmp_path / "clean" / "leaks.jsonl") == [
-        {"record": leak.id, "question": tested.id, "covered": 1.0}
-    ]
+        {"place": "pool.jsonl:1", "record": leak.id, "question": tested.id, "kind": "same question",
+         "share": 1.0}
+    ]  # fmt: skip
 
 
 def test_bounds_that_leave_too_little_are_refused_with_the_way_out(
@@ -236,7 +289,10 @@ def test_bounds_that_leave_too_little_are_refused_with_the_way_out(
     recall: Recall,
 ) -> None:
     pool = put("pool.jsonl", [talk("骨折之后", "打石膏"), talk("牙痛多日", "看牙科")])
-    with pytest.raises(
-        UserError, match=r"only 0 of budget_tokens 50 .* 2 records; lower the budget or widen"
-    ):
-        recall(pool, put("val.jsonl", [question(TOPICS[0], "一", "二")]), budget_tokens=50)
+    item = put("val.jsonl", [question(TOPICS[0], "一", "二")])
+    with pytest.raises(UserError, match=r"only 0 of budget_rows 5 .* 2 records; lower the budget or widen"):
+        recall(pool, item, budget_rows=5)
+    with pytest.raises(UserError, match="nothing was chosen; widen the choice"):
+        recall(pool, item)
+    with pytest.raises(UserError, match=r"none\.jsonl: no questions in it"):
+        recall(pool, put("none.jsonl", []))
