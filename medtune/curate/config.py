@@ -1,14 +1,13 @@
-"""What recall and mix may be told."""
+"""What embed, recall and mix may be told."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from medtune.config import CommandConfig, Input
+from medtune.curate.embed_config import EmbedConfig
 
-TextRecipe = Literal["whole", "asked"]
-"""`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
-options. Instructions to the system are part of neither."""
+__all__ = ["EmbedConfig", "MixConfig", "RecallConfig", "SelectionConfig"]
 
 
 class SelectionConfig(CommandConfig):
