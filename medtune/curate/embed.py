@@ -63,6 +63,10 @@ def run(config: EmbedConfig) -> Counts:
         tell_cost(config, known, survey, ledger)
         embed_missing(config, known, embedder, ledger)
         ledger.write_vectors(config.out / VECTORS)
+    except UserError:
+        if ledger.is_empty:  # nothing to go on with, so that `out` is free for other settings
+            shutil.rmtree(work)
+        raise
     finally:
         ledger.close()
     assert ledger.dim is not None, "there are rows"

@@ -1,6 +1,7 @@
 """Vectors from a model behind an OpenAI-compatible `/embeddings`."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,8 @@ class ApiModel:
             missing = [place for place in missing if place not in found]
             if not missing or not told:
                 break
-        dim = self._config.dimensions or len(next(iter(found.values()), []))
+        widths = Counter(len(vector) for vector in found.values())
+        dim = self._config.dimensions or (widths.most_common(1)[0][0] if widths else 0)
         faults = dict.fromkeys(missing, fault) | {
             place: f"got a vector of {len(vector)} numbers from the server where {dim} are expected"
             for place, vector in found.items()

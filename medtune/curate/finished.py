@@ -101,6 +101,11 @@ class Ledger:
         self._note(entry)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was computed, or paid for."""
+        return self.num_done == 0 and self._tokens == 0
+
+    @property
     def totals(self) -> Totals:
         """What was counted, in earlier runs too."""
         return Totals(self._truncated, self._tokens)
