@@ -26,8 +26,9 @@ COMMANDS = {
         "DownloadConfig", "medtune.data.download", 1, "a data set or model, checked and pinned"
     ),
     "prepare": Command("PrepareConfig", "medtune.data.prepare", 2, "raw data -> clean, split records"),
-    "recall": Command("RecallConfig", "medtune.curate.recall", 2, "records that an exam asks for"),
-    "mix": Command("MixConfig", "medtune.curate.mix", 2, "records at random, of equal tokens: the control"),
+    "embed": Command("EmbedConfig", "medtune.curate.embed", 1, "records or questions -> vectors"),
+    "recall": Command("RecallConfig", "medtune.curate.recall", 3, "records that an exam asks for"),
+    "mix": Command("MixConfig", "medtune.curate.mix", 3, "records at random, of equal tokens: the control"),
     "tokenizer": Command("TokenizerConfig", "medtune.train.tokenizer", 1, "a byte-level BPE tokenizer"),
     "pt": Command("PtConfig", "medtune.train.pt", 2, "pre-train on documents, from scratch or continued"),
     "sft": Command("SftConfig", "medtune.train.sft", 2, "fine-tune on dialogues, by LoRA or in full"),

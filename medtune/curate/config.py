@@ -5,7 +5,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from medtune.config import CommandConfig, Input
+from medtune.curate.embed_config import EmbedConfig
 from medtune.curate.recall_config import Bm25, Dsir, InTurns, MeanOfBest, Near, Rule, Variety
+
+__all__ = ["EmbedConfig", "MixConfig", "RecallConfig", "SelectionConfig"]
 
 
 class SelectionConfig(CommandConfig):
@@ -45,8 +48,8 @@ class RecallConfig(SelectionConfig):
     """The questions that the choice goes by: never those that will be reported on."""
     near: Near = Field(default=Bm25(), discriminator="type")
     """How near a record is to a question: `bm25`, `vectors` that `embed` made, or `dsir`."""
-    rule: Rule | None = Field(default=None, discriminator="type")
-    """Which near records are taken first: `in_turns` (unless told), `threshold` or `mean_of_best`."""
+    rule: Rule = Field(default=InTurns(), discriminator="type")
+    """Which near records are taken first: `in_turns`, `threshold` or `mean_of_best`."""
     top_k: int = Field(default=50, ge=1)
     """Nearest records looked at per question."""
     min_similarity: float | None = None
@@ -74,7 +77,7 @@ class RecallConfig(SelectionConfig):
             self._refuse(for_pairs, "near is dsir, which knows no pairs of question and record")
         if isinstance(self.rule, MeanOfBest):
             self._refuse(("top_k",), "the rule mean_of_best looks at all records")
-        if self.variety.relevance < 1 and not isinstance(self.rule, InTurns | None):
+        if self.variety.relevance < 1 and not isinstance(self.rule, InTurns):
             raise ValueError("variety.relevance orders each question's records; it goes with rule in_turns")
         if self.variety.relevance < 1 and isinstance(self.near, Dsir):
             raise ValueError("variety.relevance orders each question's records; near dsir has none")

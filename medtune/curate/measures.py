@@ -42,8 +42,8 @@ LIMITS = {
     "api": Limits(0.75, 0.95),
     "states": Limits(None, 0.999),
 }
-"""By measure, or by embedder. For neural embeddings the published defaults of exam-driven recall; hidden states
-all lie near each other, so that only their order tells."""
+"""By measure, or by embedder. For neural embeddings the usual bounds of exam-driven recall; hidden states all
+lie near each other, so that only their order tells."""
 
 WORDING = HashingVectorizer(analyzer="char", ngram_range=(2, 3), n_features=2**20, alternate_sign=False)
 """Two texts that share all but a few words have a cosine near 1 by it."""

@@ -1,4 +1,4 @@
-"""The pool that training data is chosen from: every row's place and measure; its records are read when wanted."""
+"""The pool that training data is chosen from: where each row stands; records are read when wanted."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple

@@ -5,10 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from medtune.config import Config, Input
-
-TextRecipe = Literal["whole", "asked"]
-"""`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
-options. Instructions to the system are part of neither."""
+from medtune.curate.embed_config import TextRecipe
 
 
 class Bm25(Config):

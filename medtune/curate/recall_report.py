@@ -25,7 +25,7 @@ class Reason(NamedTuple):
     record: str
     place: str
     similarity: float
-    """To the nearest question; the mean of the best, or the log importance weight, where the rule goes by it."""
+    """To the nearest question; the mean of the best, or the log importance weight, where it went by that."""
     hits: list[Hit]
     """What brought it, the nearest question first."""
 

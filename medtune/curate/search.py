@@ -1,4 +1,4 @@
-"""Exact search: every question against every row of the pool, a block at a time, so that memory stays flat."""
+"""Exact search: every question against every row of the pool, a block at a time: memory stays flat."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -82,7 +82,7 @@ def blocks_of_vectors(vectors: np.memmap, questions: Floats, shard: Shard, *, na
         if not is_unit.all():
             row = int(np.argmin(is_unit))
             raise UserError(
-                f"{name}: row {first + row + 1} is no vector of length 1 (squared length {squares[row]:.4g}); "
+                f"{name}: row {first + row + 1} is no vector of length 1 (squared it is {squares[row]:.4g}); "
                 "embed again"
             )
         yield Block(first, questions @ block.T)

@@ -1,4 +1,4 @@
-"""A pool in shards: the unit of work that is spread over workers, and that an interrupted run does again at most."""
+"""A pool in shards: what workers are given, and the most that an interrupted run does again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -90,7 +90,7 @@ def parse_row(file: Input, line: int, content: bytes) -> Trainable:
 def work_through(
     shards: Sequence[Shard], work: Callable[[Shard], T], *, out: Path, stage: str, kind: type[T]
 ) -> Iterator[T]:
-    """What the work on each shard gives, in order: named arrays. What an earlier run had done is read again."""
+    """What the work on each shard gives, in order: named arrays. What a run before had done is read."""
     with tqdm(
         total=sum(shard.rows for shard in shards), desc=stage, unit="row", disable=None, leave=False
     ) as bar:

@@ -1,6 +1,6 @@
 """What of a record, or of a question, is compared with others."""
 
-from medtune.curate.recall_config import TextRecipe
+from medtune.curate.embed_config import TextRecipe
 from medtune.places import AnyRecord
 from medtune.records import Dialogue, Preference, Question
 

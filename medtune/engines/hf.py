@@ -9,6 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from medtune.engines.asking import OPEN, encode_candidates, show_prompt
 from medtune.engines.base import Asked, Choices, Prompt, Reading
+from medtune.engines.batching import batch_by_length
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.dress import dress
 from medtune.engines.ending import list_ids
@@ -18,6 +19,7 @@ from medtune.engines.loading import (
     lay_adapter,
     load_model,
     load_tokenizer,
+    pick_device,
     quantization_of,
     quiet_peft,
     virtual_tokens,
@@ -47,9 +49,7 @@ class HfInProcess:
         if runtime.num_threads:
             torch.set_num_threads(runtime.num_threads)
         self.runtime = runtime
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
-        )
+        self.device = pick_device(runtime.device)
         self.tokenizer = open_tokenizer(config)
         if config.adapter:
             check_base(config.adapter, config.model)
@@ -175,23 +175,11 @@ class HfInProcess:
             yield
 
     def _batches(self, lengths: Sequence[int], *, is_equal: bool = False) -> Iterator[list[int]]:
-        """Indices in batches of similar length, or of one only, within the token budget.
-
-        The longest come first, so that memory fails early.
-        """
-        batch: list[int] = []
-        for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-            widest = lengths[batch[0]] if batch else 0
-            if batch and (
-                len(batch) == self.runtime.max_batch_rows
-                or (is_equal and lengths[index] != widest)
-                or widest * (len(batch) + 1) > self.runtime.max_batch_tokens
-            ):
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
+        """Indices in batches of similar length, or of one only, as the runtime allows."""
+        runtime = self.runtime
+        return batch_by_length(
+            lengths, max_rows=runtime.max_batch_rows, max_tokens=runtime.max_batch_tokens, is_equal=is_equal
+        )
 
     def _pad(self, rows: Sequence[list[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, longest) token ids and attention mask."""

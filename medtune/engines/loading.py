@@ -142,6 +142,11 @@ def quantization_of(wanted: Quantize | Literal["as-trained"], adapter: Input | N
     return json.loads(path.read_text(encoding="utf-8"))["base"] if path.exists() else "none"
 
 
+def pick_device(name: str) -> torch.device:
+    """The device of a config's name; `auto` is a GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
 def torch_dtype(name: str) -> torch.dtype:
     """The torch type of a config's dtype name."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]

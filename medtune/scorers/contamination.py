@@ -18,7 +18,7 @@ SUSPECT: frozenset[Kind] = frozenset(("reworded", "alike"))
 Drop = Literal["contaminated", "reworded", "suspect"]
 UNWANTED: dict[Drop, frozenset[Kind]] = {
     "contaminated": CONTAMINATED,
-    "reworded": CONTAMINATED | {"reworded"},
+    "reworded": CONTAMINATED | frozenset[Kind](("reworded",)),
     "suspect": CONTAMINATED | SUSPECT,
 }
 """What is taken out of training data: what holds an item for certain; also what asks it in other words; also

@@ -80,9 +80,7 @@ def test_dsir_is_the_log_ratio_of_two_bags(talks: list[Dialogue], sample_dir: Pa
         own = grams(text_for(talk, "whole"))
         ratio = sum(
             times
-            * math.log(
-                (wanted[gram] / wanted.total() + SMOOTHING) / (had[gram] / had.total() + SMOOTHING)
-            )
+            * math.log((wanted[gram] / wanted.total() + SMOOTHING) / (had[gram] / had.total() + SMOOTHING))
             for gram, times in own.items()
         )
         # Few of these n-grams share a bucket of a million.

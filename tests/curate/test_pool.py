@@ -78,12 +78,16 @@ def test_a_fault_in_the_pool_names_file_and_line(talk: Talk, ask_row: str, put: 
 
 @pytest.fixture(params=["question", "damaged", "blank"])
 def ask_row(request: pytest.FixtureRequest, question: Ask) -> str:
-    return {"question": question(STEM, "甲", "乙").model_dump_json() + "\n", "damaged": '{"kind": ', "blank": "\n"}[
-        request.param
-    ]
+    return {
+        "question": question(STEM, "甲", "乙").model_dump_json() + "\n",
+        "damaged": '{"kind": ',
+        "blank": "\n",
+    }[request.param]
 
 
-def test_a_record_that_stands_twice_is_there_once(talk: Talk, put: Put, open_pool: Callable[..., Pool]) -> None:
+def test_a_record_that_stands_twice_is_there_once(
+    talk: Talk, put: Put, open_pool: Callable[..., Pool]
+) -> None:
     one, other = talk("头痛怎么办", "多休息"), talk("发热怎么办", "多喝水")
     pool = open_pool(put("a.jsonl", [one, other]), put("b.jsonl", [one]))
     assert (len(pool), pool.is_free.tolist(), pool.num_repeats) == (3, [True, True, False], 1)
@@ -126,7 +130,9 @@ def test_a_shared_case_counts_as_part_of_the_stem(
     assert open_pool(put("a.jsonl", talks), decontaminate=[exam]).is_free.tolist() == [True, False]
 
 
-def test_no_talk_of_the_samples_holds_an_exam_item_for_certain(sample_dir: Path, open_pool: Callable[..., Pool]) -> None:
+def test_no_talk_of_the_samples_holds_an_exam_item_for_certain(
+    sample_dir: Path, open_pool: Callable[..., Pool]
+) -> None:
     exams = [str(sample_dir / f"{name}.jsonl") for name in ("val", "test")]
     found = open_pool(Input(sample_dir / "train.jsonl"), decontaminate=exams, drop="contaminated")
     assert found.leaks == []
@@ -224,7 +230,9 @@ def test_rows_are_taken_in_order_until_the_budget_is_reached(
     tokenizer = load_tokenizer(Input(tiny_tokenizer_dir))
     first, _, third = (count_tokens(tokenizer, talk("问" * length, "答案")) for length in (30, 70, 50))
     assert spend([2, 0, 1], budget_tokens=1) == spend([2, 0, 1], budget_tokens=third) == [2]
-    assert spend([2, 0, 1], budget_tokens=third + 1) == spend([2, 0, 1], budget_tokens=third + first) == [2, 0]
+    assert (
+        spend([2, 0, 1], budget_tokens=third + 1) == spend([2, 0, 1], budget_tokens=third + first) == [2, 0]
+    )
     assert spend([2, 0, 1], budget_rows=2) == [2, 0]
     assert spend([2, 0, 1]) == [2, 0, 1]
     with pytest.raises(UserError, match="only 3 of budget_rows 4 could be chosen from 3 records"):

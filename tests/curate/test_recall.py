@@ -58,9 +58,7 @@ def sampled(
 
 
 @pytest.fixture(scope="module")
-def embedded(
-    sample_dir: Path, small_pool: Input, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, str]:
+def embedded(sample_dir: Path, small_pool: Input, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Vectors of the sampled pool and of its val questions."""
     out = tmp_path_factory.mktemp("vectors")
     for name, settings in (
@@ -148,9 +146,10 @@ def test_vectors_of_another_pool_or_exam_are_refused(
     with pytest.raises(UserError, match=r"vector 1 is not that of swapped\.jsonl:1"):
         recall(swapped, sampled.questions, near=embedded)
     with pytest.raises(UserError, match=f"{len(talks)} vectors for {len(talks) - 1} records"):
-        recall(put("short.jsonl", talks[:-1]), sampled.questions, near=embedded)
-    with pytest.raises(UserError, match="vectors for .* questions; embed the same file"):
-        recall(sampled.pool[0], Input(sample_dir / "test.jsonl"), near=embedded, i_know="recalled_on_test")
+        recall(put("short.jsonl", talks[:-1]), sampled.questions, "short", near=embedded)
+    with pytest.raises(UserError, match=r"vectors for .* questions; embed the same file"):
+        tested = Input(sample_dir / "test.jsonl")
+        recall(sampled.pool[0], tested, "other", near=embedded, i_know="recalled_on_test")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Exact search: what a brute force in float64 finds, whatever the shards; what cannot be compared is refused."""
+"""Exact search: what a brute force in float64 finds, whatever the shards."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -37,7 +37,13 @@ def put_vectors(folder: Path, vectors: np.ndarray) -> np.memmap:
 
 
 def nearest_by_shards(
-    vectors: np.memmap, asked: np.ndarray, *, top_k: int, sizes: list[int], too_near: float = np.inf, free=None
+    vectors: np.memmap,
+    asked: np.ndarray,
+    *,
+    top_k: int,
+    sizes: list[int],
+    too_near: float = np.inf,
+    free=None,
 ) -> Nearest:
     is_free = np.ones(len(vectors), dtype=bool) if free is None else free
     firsts = np.cumsum([0, *sizes[:-1]])
@@ -56,7 +62,9 @@ def brute_force(vectors: np.ndarray, asked: np.ndarray, allowed: np.ndarray, top
     cosines = asked.astype(np.float64) @ vectors.astype(np.float64).T
     found = []
     for row in cosines:
-        order = sorted((number for number in range(len(vectors)) if allowed[number]), key=lambda n: (-row[n], n))
+        order = sorted(
+            (number for number in range(len(vectors)) if allowed[number]), key=lambda n: (-row[n], n)
+        )
         found.append(order[:top_k])
     return found
 
@@ -75,7 +83,9 @@ def test_the_nearest_are_those_of_a_brute_force(
     assert found.similarities == pytest.approx(cosines, abs=1e-6)
 
 
-def test_rows_that_may_not_be_chosen_and_near_copies_take_no_places(tmp_path: Path, small_blocks: None) -> None:
+def test_rows_that_may_not_be_chosen_and_near_copies_take_no_places(
+    tmp_path: Path, small_blocks: None
+) -> None:
     vectors, asked = put_vectors(tmp_path, unit_rows(300, 8, seed=3)), unit_rows(11, 8, seed=4)
     free = np.random.default_rng(5).random(300) > 0.3
     found = nearest_by_shards(vectors, asked, top_k=6, sizes=[100, 200], too_near=0.7, free=free)
@@ -122,7 +132,9 @@ def test_the_mean_of_the_best_leaves_near_copies_out() -> None:
     free[17] = False
     found = average_best(blocks_of(scores, 50), free, num_best=5, too_near=0.9).scores
     for row in range(130):
-        allowed = sorted((value for value in scores[:, row].tolist() if value <= np.float32(0.9)), reverse=True)
+        allowed = sorted(
+            (value for value in scores[:, row].tolist() if value <= np.float32(0.9)), reverse=True
+        )
         wanted = float(np.mean(allowed[:5])) if row != 17 else -np.inf
         assert found[row] == pytest.approx(wanted, abs=1e-6)
     few = average_best(blocks_of(scores[:3], 50), free, num_best=5, too_near=2).scores
