@@ -57,13 +57,15 @@ def run(config: EmbedConfig) -> Counts:
     if isinstance(known.embedder, TfidfEmbedder) and known.fit is None:
         fit_once(known.embedder, config, survey, setup.fit)
     embedder = open_embedder(setup)
-    refuse_unlike(space_of(known, config, embedder, dim=known.space.dim if known.space else 0), known)
+    if known.space:
+        refuse_unlike(known.space, space_of(known, config, embedder, dim=known.space.dim))
     ledger = Ledger(work, num_rows=len(survey.ids), dtype=config.dtype, dim=known.dim)
     try:
         tell_cost(config, known, survey, ledger)
         embed_missing(config, known, embedder, ledger)
         ledger.write_vectors(config.out / VECTORS)
     except UserError:
+        ledger.close()
         if ledger.is_empty:  # nothing to go on with, so that `out` is free for other settings
             shutil.rmtree(work)
         raise
@@ -169,9 +171,9 @@ def space_of(known: Likeness, config: EmbedConfig, embedder: Embedder, *, dim: i
     )
 
 
-def refuse_unlike(space: Space, known: Likeness) -> None:
+def refuse_unlike(like: Space, space: Space) -> None:
     """Nothing, or a UserError when the embedder is no longer what it was where `like` points."""
-    if known.space and (told := differences(known.space, space)):
+    if told := differences(like, space):
         raise UserError(f"like: its embedder is not what it was: {told}; embed those records again")
 
 
@@ -181,7 +183,8 @@ def tell_cost(config: EmbedConfig, known: Likeness, survey: Survey, ledger: Ledg
     if not isinstance(known.embedder, ApiEmbedder) or not missing.any():
         return
     limit = known.embedder.max_chars or survey.num_chars.max()
-    tokens = int(np.minimum(survey.num_chars[missing], limit).sum())
+    prompt = known.embedder.query_prompt if config.role == "query" else known.embedder.passage_prompt
+    tokens = int(np.minimum(survey.num_chars[missing], limit).sum()) + len(prompt) * int(missing.sum())
     told = (
         f"{missing.sum()} texts of about {tokens} tokens, a character counted as one, go to "
         f"{known.embedder.base_url}"

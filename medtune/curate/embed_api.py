@@ -68,8 +68,8 @@ class ApiModel:
         vectors = np.full((len(texts), dim), np.nan, dtype=np.float32)
         for place in found.keys() - faults.keys():
             vectors[place] = found[place]
-        num_truncated = sum(len(short) < len(text) for short, text in zip(cut, texts, strict=True))
-        return Embedded(vectors, faults, num_truncated, num_tokens)
+        truncated = frozenset(place for place, text in enumerate(texts) if len(cut[place]) < len(text))
+        return Embedded(vectors, faults, truncated, num_tokens)
 
     def _ask(self, texts: Sequence[str]) -> Answer:
         inputs, dimensions = [f"{self._prompt}{text}" for text in texts], self._config.dimensions

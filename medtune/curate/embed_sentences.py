@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from medtune.artifact import digest_of
 from medtune.curate.embed_config import EmbedRuntime, Role, SentenceEmbedder
@@ -28,6 +29,7 @@ class SentenceModel:
             torch.set_num_threads(runtime.num_threads)
         self._runtime = runtime
         name, revision = locate(config.model, "modules.json")  # how its states become one vector
+        disable_progress_bar()
         logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
         try:
             self._model = SentenceTransformer(
@@ -81,7 +83,7 @@ class SentenceModel:
             vectors |= zip(batch, np.asarray(found, dtype=np.float32), strict=True)
         return Embedded(
             np.stack([vectors[index] for index in range(len(texts))]),
-            num_truncated=sum(length > width for length in lengths),
+            truncated=frozenset(place for place, length in enumerate(lengths) if length > width),
         )
 
 

@@ -47,7 +47,10 @@ class StatesModel:
         limits = self._runtime
         for batch in batch_by_length(lengths, max_rows=limits.batch_size, max_tokens=limits.max_batch_tokens):
             vectors[batch] = self._read([rows[index] for index in batch])
-        return Embedded(vectors, num_truncated=sum(len(ids) > self._max_tokens for ids in whole))
+        return Embedded(
+            vectors,
+            truncated=frozenset(place for place, ids in enumerate(whole) if len(ids) > self._max_tokens),
+        )
 
     @torch.inference_mode()
     def _read(self, rows: Sequence[Sequence[int]]) -> np.ndarray:

@@ -41,8 +41,8 @@ class Embedded(NamedTuple):
     """(texts, dim) float32; a row of a text that failed is NaN."""
     faults: dict[int, str] = {}  # noqa: RUF012  # never written to
     """What is wrong with texts that failed, by their place."""
-    num_truncated: int = 0
-    """Texts that were longer than the embedder takes."""
+    truncated: frozenset[int] = frozenset()
+    """Places of texts that were longer than the embedder takes."""
     num_tokens: int = 0
     """Tokens that a server says it was paid for."""
 

@@ -93,7 +93,7 @@ class Ledger:
         entry = Entry(
             rows=tuple(rows[place] for place in good),
             dim=vectors.shape[1] if good else self.dim or 0,
-            truncated=embedded.num_truncated,
+            truncated=sum(place in embedded.truncated for place in good),
             tokens=embedded.num_tokens,
         )
         _append(self._vectors, vectors.tobytes())

@@ -251,7 +251,7 @@ def embedded(*rows: list[float], **counts: Any) -> Embedded:
 def test_a_torn_end_of_the_ledger_is_cut(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, num_rows=4, dtype="float32", dim=None)
     ledger.add([2, 0], embedded([1, 0], [0, 1], num_tokens=5))
-    ledger.add([3], embedded([0.6, 0.8], num_truncated=1, num_tokens=7))
+    ledger.add([3], embedded([0.6, 0.8], truncated=frozenset({0}), num_tokens=7))
     ledger.close()
     whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for vectors, lines, done in ((0, 0, 3), (0, 1, 2), (-3, 0, 2), (6, -9, 2), (0, -9999, 0)):
