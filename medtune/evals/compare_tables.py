@@ -80,7 +80,7 @@ def tabulate_contrasts(way: Way, found: Sequence[Contrast], *, num_tests: int) -
             say_interval(one.general.estimate) if one.general else None,
             one.general.p if one.general else None,
             one.adjusted,
-            f"{100 * one.detectable:.2f}",
+            f"{100 * one.find_detectable():.2f}",
             phrase(f"finding_{one.finding}"),
         )
         for one in found

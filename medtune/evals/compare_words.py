@@ -62,7 +62,11 @@ def explain_detectable(contrast: Contrast) -> list[Phrase]:
     if contrast.finding != "same":
         return []
     named = {"better": contrast.better, "worse": contrast.worse}
-    return [phrase("explain_detectable", **named, n=contrast.difference.n, points=100 * contrast.detectable)]
+    return [
+        phrase(
+            "explain_detectable", **named, n=contrast.difference.n, points=100 * contrast.find_detectable()
+        )
+    ]
 
 
 def say_seeds(contrast: Contrast) -> Phrase:
@@ -123,18 +127,18 @@ def judge_loss(exam: str, contrast: Contrast, base: ChanceCount, *, num_tests: i
         # What many tests at once excuse must not read as no loss.
         return phrase("loss_maybe", exam=exam, p=say_p(contrast.adjusted), count=num_tests, **figures)
     if contrast.finding == "same":
-        figures["detectable"] = 100 * smallest_loss(contrast, num_tests)
+        figures |= {"detectable": 100 * smallest_loss(contrast, num_tests), "count": num_tests}
     return phrase(f"loss_{contrast.finding}", exam=exam, **figures)
 
 
 def smallest_loss(contrast: Contrast, num_tests: int) -> float:
-    """The smallest loss between two runs, as a share of the items, that could have been shown.
+    """The smallest loss between two runs, as a share of the items, that the strictest of so many tests finds.
 
-    Where few answers changed, power is not what limits it: a test that is the strictest of `num_tests`
-    wants so many items broken and none fixed before any loss counts.
+    Where few answers changed, power is not what limits it: the test wants so many items broken and none
+    fixed before any loss counts.
     """
     fewest = next(broken for broken in count(1) if num_tests * mcnemar(0, broken) < ALPHA)
-    return min(1.0, max(contrast.detectable, fewest / contrast.difference.n))
+    return min(1.0, max(contrast.find_detectable(num_tests=num_tests), fewest / contrast.difference.n))
 
 
 def judge_further(

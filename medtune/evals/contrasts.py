@@ -79,8 +79,16 @@ class Contrast(NamedTuple):
     pairs: tuple[Pair, ...]
     num_unpaired: int
     """Runs beyond the shorter arm's number: they enter the means and have no partner."""
-    detectable: float
-    """Smallest true difference that this many items would show with 80 % power."""
+    discordant: float
+    """Share of the items that two paired runs mark differently, on average."""
+
+    def find_detectable(self, *, num_tests: int = 1) -> float:
+        """The smallest true difference that this many items would show with 80 % power.
+
+        `num_tests`: for the strictest of so many tests.
+        """
+        n = self.difference.n
+        return minimum_detectable_difference(n, max(self.discordant, 1 / n), level=ALPHA / num_tests)
 
     @property
     def num_agreeing(self) -> int:
@@ -164,7 +172,6 @@ def contrast_arms(
         rng = np.random.default_rng([*seed, number])
         one, two = arms[better], arms[worse]
         pairs, num_seeds = pair_runs(one, two), min(len(one), len(two))
-        discordant = sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters))
         contrast = Contrast(
             better=better,
             worse=worse,
@@ -180,7 +187,7 @@ def contrast_arms(
             adjusted_items=1.0,
             pairs=pairs,
             num_unpaired=max(len(one), len(two)) - len(pairs),
-            detectable=minimum_detectable_difference(len(clusters), max(discordant, 1 / len(clusters))),
+            discordant=sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters)),
         )
         found.append(contrast)
     return adjust(found)
