@@ -13,7 +13,7 @@ import yaml
 
 ROOM = Path(__file__).with_name("general")
 Words = dict[str, list[str]]
-NUM_ROUNDS = 12
+NUM_ROUNDS = 18
 """How often the texts go through all facts of a subject, in another order and other words each time."""
 NUM_TOGETHER = 5
 """Facts in one text."""

@@ -221,7 +221,7 @@ def test_general_documents_state_every_fact_in_each_wording_and_name_every_optio
 def test_general_documents_are_read_without_a_loss(tmp_path: Path) -> None:
     source = Source(path=Input("samples:general_documents.jsonl"))
     counts = prepare(PrepareConfig(out=tmp_path, source=(source,), max_dropped=0))
-    assert counts["kept"] == counts["rows"] == 294
+    assert counts["kept"] == counts["rows"] == 438
 
 
 def test_the_general_exam_shares_no_item_with_the_medical_one(
