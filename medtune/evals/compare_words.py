@@ -39,10 +39,7 @@ def say_basis(contrast: Contrast) -> Phrase:
 
 def explain(contrast: Contrast) -> list[Phrase]:
     """The test behind a finding, whether seeds agree, whom it speaks of, and what could have been shown."""
-    told = [explain_test(contrast)]
-    if len(contrast.pairs) > 1 and contrast.num_seeds < MIN_SEEDS:
-        told.append(phrase("explain_models", better=contrast.better, worse=contrast.worse, needed=MIN_SEEDS))
-    return told + explain_detectable(contrast)
+    return [explain_test(contrast), *explain_models(contrast), *explain_detectable(contrast)]
 
 
 def explain_test(contrast: Contrast) -> Phrase:
@@ -55,6 +52,13 @@ def explain_test(contrast: Contrast) -> Phrase:
         basis=say_basis(contrast),
         seeds=say_seeds(contrast),
     )
+
+
+def explain_models(contrast: Contrast) -> list[Phrase]:
+    """That other seeds may turn out otherwise, where seeds are too few to say."""
+    if len(contrast.pairs) == 1 or contrast.num_seeds >= MIN_SEEDS:
+        return []
+    return [phrase("explain_models", better=contrast.better, worse=contrast.worse, needed=MIN_SEEDS)]
 
 
 def explain_detectable(contrast: Contrast) -> list[Phrase]:
@@ -160,10 +164,11 @@ def judge_further(
 
 
 def explain_further(exam: Further, found: Sequence[Contrast]) -> list[Phrase]:
-    """The tests behind the sentences. What a loss would have taken stands in the sentence itself."""
+    """The tests behind the sentences, and what neither these nor the main exam's details say already."""
     told = [explain_test(one) for one in found]
-    if exam.purpose == "transfer":
-        told += [sentence for one in found for sentence in explain_detectable(one)]
+    # A sentence on a loss tells what it would have taken; the contrasts of a transfer are the main exam's.
+    tell_more = explain_detectable if exam.purpose == "transfer" else explain_models
+    told += [sentence for one in found for sentence in tell_more(one)]
     return [say_on(exam.name, sentence) for sentence in told]
 
 

@@ -84,6 +84,7 @@ def test_a_gain_a_transfer_and_a_loss_stand_in_one_report(tmp_path: Path) -> Non
         "second (transfer): the gain of tuned over base is seen here as well, 20.00 percentage points"
     )
     assert sentence(report, "loss").startswith("general (forgetting): tuned lost 15.25 percentage points")
+    assert "general: tuned − base: an arm has fewer than 3 runs" in fill(report.details[-1], "en")
     assert "有所遗忘" in fill(report.verdict[3], "zh") and "也看得到" in fill(report.verdict[2], "zh")
     assert report.n == N and report.metrics["general.generate.difference.tuned-base"].value == -0.1525
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
