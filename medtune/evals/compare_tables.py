@@ -67,8 +67,11 @@ def judge_chance_briefly(count: ChanceCount) -> Phrase:
     return phrase("chance_runs", above=count.above, below=count.below, total=count.num_runs)
 
 
-def tabulate_contrasts(way: Way, found: Sequence[Contrast]) -> Table:
-    """Each contrast: difference over items, over items and seeds, adjusted p, what could have been shown."""
+def tabulate_contrasts(way: Way, found: Sequence[Contrast], *, num_tests: int) -> Table:
+    """Each contrast: difference over items, over items and seeds, adjusted p, what could have been shown.
+
+    `num_tests`: how many p were adjusted as one family; those of other exams stand in tables of their own.
+    """
     rows: list[tuple[Cell, ...]] = [
         (
             f"{one.better} − {one.worse}",
@@ -77,18 +80,19 @@ def tabulate_contrasts(way: Way, found: Sequence[Contrast]) -> Table:
             say_interval(one.general.estimate) if one.general else None,
             one.general.p if one.general else None,
             one.adjusted,
-            f"{100 * one.detectable:.2f}",
+            f"{100 * one.find_detectable():.2f}",
             phrase(f"finding_{one.finding}"),
         )
         for one in found
     ]
     names = ("contrast", "difference", "p", "both", "p_both", "adjusted", "detectable", "finding")
+    family = phrase("note_contrasts") if num_tests == len(found) else phrase("note_family", count=num_tests)
     return Table(
         name=f"{way}_contrasts",
         title=phrase("title_contrasts", way=name_way(way)),
         columns=tuple(phrase(f"column_{name}") for name in names),
         rows=tuple(rows),
-        notes=(phrase("note_contrasts"), phrase("note_both", needed=MIN_SEEDS), phrase("note_detectable")),
+        notes=(family, phrase("note_both", needed=MIN_SEEDS), phrase("note_detectable")),
         chart="intervals",
         section=name_way(way),
     )

@@ -1,6 +1,7 @@
 """What the commands of this room may be told."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -137,12 +138,27 @@ class SignalsConfig(CommandConfig):
         return self
 
 
+class FurtherExam(Config):
+    """Another exam that the same models answered."""
+
+    purpose: Literal["transfer", "forgetting"]
+    """What it is to show: `transfer`, whether a gain on the main exam is seen here as well; `forgetting`,
+    whether any arm lost what the first arm knows."""
+    arms: dict[str, tuple[Input, ...]]
+    """Evaluations of this exam by arm, for the same arms and runs as those of the main exam."""
+    way: Way | None = None
+    """The way of answering that counts here; that of the main exam's verdict unless told."""
+
+
 class CompareConfig(CommandConfig):
     """Compare arms of an experiment on the same exam, paired question by question."""
 
     arms: dict[str, tuple[Input, ...]] = Field(min_length=2)
     """Evaluations by arm, one per seed, such as
     `{base: [runs/eval-base], random: [runs/eval-random-1, runs/eval-random-2]}`."""
+    further_exams: dict[str, FurtherExam] = Field(default_factory=dict)
+    """Other exams by name, for the same report: does a gain transfer, did tuning forget? Their tests and the
+    main exam's are adjusted as one family."""
     contrasts: tuple[tuple[str, str], ...] = ()
     """Pairs of arms to test, the hoped-for better one first; every arm against the first one when empty."""
     way: Way | None = None
@@ -166,6 +182,23 @@ class CompareConfig(CommandConfig):
                 raise ValueError(f"contrasts: {better} cannot be compared with itself")
         if len(set(self.contrasts)) < len(self.contrasts):
             raise ValueError("contrasts must name each pair once")
+        return self
+
+    @model_validator(mode="after")
+    def _further_exams_have_the_same_runs(self) -> "CompareConfig":
+        for name, exam in self.further_exams.items():
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise ValueError(f"further_exams: {name!r} names files too; use letters, digits, _ and -")
+            where = f"further_exams.{name}"
+            if unknown := [arm for arm in exam.arms if arm not in self.arms]:
+                raise ValueError(f"{where}: {unknown[0]} is no arm; known: {', '.join(self.arms)}")
+            for arm, folders in self.arms.items():
+                num_here = len(exam.arms.get(arm, ()))
+                if num_here != len(folders):
+                    raise ValueError(
+                        f"{where}: arm {arm} has {num_here} evaluations here and {len(folders)} of the main "
+                        "exam; every run answers every exam"
+                    )
         return self
 
 

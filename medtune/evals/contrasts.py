@@ -25,6 +25,7 @@ MIN_SEEDS = 3
 """From so many runs in each arm on, a finding is to hold for other seeds of training too."""
 
 Finding = Literal["better", "worse", "same", "split", "open"]
+Purpose = Literal["transfer", "forgetting"]
 
 
 class Trial(NamedTuple):
@@ -37,6 +38,15 @@ class Trial(NamedTuple):
     way: Way
     num_resamples: int
     seed: int
+
+
+class Further(NamedTuple):
+    """Another exam that the same runs answered."""
+
+    name: str
+    purpose: Purpose
+    trial: Trial
+    """Of one way; its contrasts are those that the purpose asks for."""
 
 
 class Pair(NamedTuple):
@@ -63,14 +73,22 @@ class Contrast(NamedTuple):
     num_seeds: int
     """Runs of the arm that has fewer."""
     adjusted: float
-    """p of what decides, for the number of contrasts."""
+    """p of what decides, for the number of contrasts in its family."""
     adjusted_items: float
-    """p of the items, for the number of contrasts."""
+    """p of the items, for the same number."""
     pairs: tuple[Pair, ...]
     num_unpaired: int
     """Runs beyond the shorter arm's number: they enter the means and have no partner."""
-    detectable: float
-    """Smallest true difference that this many items would show with 80 % power."""
+    discordant: float
+    """Share of the items that two paired runs mark differently, on average."""
+
+    def find_detectable(self, *, num_tests: int = 1) -> float:
+        """The smallest true difference that this many items would show with 80 % power.
+
+        `num_tests`: for the strictest of so many tests.
+        """
+        n = self.difference.n
+        return minimum_detectable_difference(n, max(self.discordant, 1 / n), level=ALPHA / num_tests)
 
     @property
     def num_agreeing(self) -> int:
@@ -154,7 +172,6 @@ def contrast_arms(
         rng = np.random.default_rng([*seed, number])
         one, two = arms[better], arms[worse]
         pairs, num_seeds = pair_runs(one, two), min(len(one), len(two))
-        discordant = sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters))
         contrast = Contrast(
             better=better,
             worse=worse,
@@ -170,9 +187,14 @@ def contrast_arms(
             adjusted_items=1.0,
             pairs=pairs,
             num_unpaired=max(len(one), len(two)) - len(pairs),
-            detectable=minimum_detectable_difference(len(clusters), max(discordant, 1 / len(clusters))),
+            discordant=sum(pair.fixed + pair.broken for pair in pairs) / (len(pairs) * len(clusters)),
         )
         found.append(contrast)
+    return adjust(found)
+
+
+def adjust(found: Sequence[Contrast]) -> list[Contrast]:
+    """The contrasts, their p adjusted as one family, whatever they were adjusted for before."""
     decided, items = holm([one.decisive.p for one in found]), holm([one.p for one in found])
     return [
         contrast._replace(adjusted=p, adjusted_items=p_items)

@@ -16,6 +16,7 @@ import orjson
 import yaml
 
 from medtune.artifact import write_bytes
+from medtune.samples.build_general import general_exam_rows, general_texts, read_general_facts
 
 HERE = Path(__file__).parent
 LICENSE = "CC0-1.0"
@@ -265,12 +266,17 @@ def build() -> dict[str, bytes]:
     writer = csv.writer(table, lineterminator="\r\n")
     writer.writerow(("department", "title", "ask", "answer"))
     writer.writerows(csv_rows(facts, words, rng))
+    general, draw = read_general_facts(), random.Random(20260102)
     return {
         "consult_alpaca.jsonl": jsonl(spoil(list(alpaca_rows(facts, words, rng)), rng)),
         "consult_sharegpt.jsonl": jsonl(sharegpt_rows(facts, words, rng)),
         "consult_gb18030.csv": table.getvalue().encode("gb18030"),
         "exam.jsonl": jsonl(exam_rows(tables, facts, rng)),
         "documents.jsonl": jsonl(document_rows(tables, facts, words, rng)),
+        "general_exam.jsonl": jsonl(general_exam_rows(general, str(words["general_source"]), draw)),
+        "general_documents.jsonl": jsonl(
+            [{"text": text, "license": LICENSE} for text in general_texts(general, words, draw)]
+        ),
     }
 
 

@@ -110,14 +110,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def minimum_detectable_difference(n: int, discordant: float) -> float:
+def minimum_detectable_difference(n: int, discordant: float, *, level: float = 0.05) -> float:
     """The smallest true difference of two shares on the same n items that McNemar's test finds at 80 % power.
 
     `discordant` is the share of items on which the two differ. Solved for the difference from
-    sqrt(n) d = z(alpha/2) sqrt(discordant) + z(beta) sqrt(discordant - d^2), alpha = 5 % two-sided
+    sqrt(n) d = z(alpha/2) sqrt(discordant) + z(beta) sqrt(discordant - d^2), alpha = `level` two-sided
     (Miettinen, Biometrics 1968; Connett, Smith and McHugh, Stat. Med. 1987).
     """
-    alpha, beta = float(norm.isf(0.025)), float(norm.isf(0.2))
+    alpha, beta = float(norm.isf(level / 2)), float(norm.isf(0.2))
     half = alpha * np.sqrt(n * discordant)
     rest = half**2 - (n + beta**2) * discordant * (alpha**2 - beta**2)
     return min(float((half + np.sqrt(max(rest, 0.0))) / (n + beta**2)), discordant)

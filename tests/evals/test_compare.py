@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 import pytest
 from pydantic import ValidationError
+from saved_evaluations import N, first_right, flip, items_of, save
 
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input, load
@@ -15,14 +16,9 @@ from medtune.evals.compare import run
 from medtune.evals.compare_report import report_on
 from medtune.evals.config import CompareConfig, words_of_comparison
 from medtune.evals.contrasts import Trial, contrast_arms, estimate_arm, pair_runs
-from medtune.evals.exam import Item
-from medtune.evals.exam_report import report_from
-from medtune.records import Estimate, Phrase, Report, Row, Score, Table, Way
+from medtune.records import Estimate, Phrase, Report, Row, Score, Table
 from medtune.reports.phrases import fill, phrase
-from medtune.reports.report import write_reports
 from medtune.scorers.stats import Floats, mcnemar
-
-N = 200
 
 
 class AnswerRow(Row):
@@ -30,47 +26,6 @@ class AnswerRow(Row):
     subject: str
     gold: str
     answers: dict[str, list[str | None]]
-
-
-def items_of(n: int = N, *, num_per_case: int = 1) -> list[Item]:
-    return [
-        Item(
-            id=f"q{number:04d}",
-            subject=("basic", "clinical")[number % 2],
-            cluster=f"case-{number // num_per_case}",
-            is_multiple=False,
-            labels="ABCD",
-            gold="A",
-        )
-        for number in range(n)
-    ]
-
-
-def first_right(count: int, n: int = N) -> Floats:
-    return (np.arange(n) < count).astype(np.float64)
-
-
-def save(
-    folder: Path,
-    right: Floats,
-    *,
-    items: Sequence[Item] | None = None,
-    ways: Sequence[Way] = ("generate",),
-    warnings: Sequence[Phrase] = (),
-    provenance: dict[str, str] | None = None,
-) -> Input:
-    """An evaluate directory in which the given items are right."""
-    known = list(items or items_of(len(right)))
-    scores = [
-        Score(id=one.id, scorer=way, value=float(value), answer="A" if value else "B", gold=one.gold)
-        for way in ways
-        for one, value in zip(known, right, strict=True)
-    ]
-    told = {"predictions": folder.name, "cloze_norm": "prior"} | (provenance or {})
-    write_jsonl(folder / "scores.jsonl", scores)
-    write_jsonl(folder / "items.jsonl", known)
-    write_reports(report_from(scores, known, name="m", warnings=warnings, provenance=told), folder)
-    return Input(folder)
 
 
 def compare(folder: Path, **arms: Sequence[Input]) -> Report:
@@ -239,14 +194,6 @@ def trial(arms: dict[str, Floats], *, num_per_case: int = 1) -> Report:
     names = list(arms)
     contrasts = tuple((arm, names[0]) for arm in names[1:])
     return report_on(Trial(items, {"generate": arms}, contrasts, "generate", 2000, 42))
-
-
-def flip(right: Floats, fixed: int, broken: int) -> Floats:
-    """A run with `fixed` wrong items made right and `broken` right ones made wrong."""
-    changed = right.copy()
-    changed[np.flatnonzero(right == 0)[:fixed]] = 1
-    changed[np.flatnonzero(right == 1)[:broken]] = 0
-    return changed
 
 
 @pytest.mark.parametrize(

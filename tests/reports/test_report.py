@@ -19,7 +19,7 @@ from medtune.evals import (
     order_tables,
     signals_report,
 )
-from medtune.evals.contrasts import Finding
+from medtune.evals.contrasts import Finding, Purpose
 from medtune.evals.exam import STATUSES, WAYS, Side
 from medtune.evals.exam_report import report_from
 from medtune.evals.published import scores_from_matrix
@@ -70,7 +70,9 @@ def keys_made() -> set[str]:
     """Keys that the code puts together from a beginning and a word of a closed list."""
     made = {f"way_{way}" for way in WAYS} | {f"status_{status}" for status in STATUSES}
     made |= {f"chance_{side}" for side in get_args(Side)}
-    made |= {f"{kind}_{finding}" for kind in ("contrast", "finding") for finding in get_args(Finding)}
+    heads = ("contrast", "finding", "transfer", "loss")
+    made |= {f"{head}_{finding}" for head in heads for finding in get_args(Finding)}
+    made |= {f"purpose_{purpose}" for purpose in get_args(Purpose)}
     made |= {f"{head}_{name}" for head in ("row", "meaning") for name in confidence_tables.MEASURES}
     made |= {f"row_{name}" for name in (*breakdown_tables.MEASURES, *order_tables.ORDER_MEASURES)}
     made |= {f"audit_{status}" for status in audit_report.STATUSES}

@@ -13,10 +13,12 @@ from medtune.data.config import PrepareConfig, Source
 from medtune.data.prepare import run as prepare
 from medtune.records import Question, content_id
 from medtune.samples.build import Fact, build, read_facts, read_tables
+from medtune.samples.build_general import GeneralFact, read_general_facts
 from medtune.scorers.overlap import bare
 
 TALKS = ("consult_alpaca.jsonl", "consult_sharegpt.jsonl", "consult_gb18030.csv")
-FILES = (*TALKS, "exam.jsonl", "documents.jsonl", "preferences.jsonl", "red_team.jsonl")
+GENERAL = ("general_exam.jsonl", "general_documents.jsonl")
+FILES = (*TALKS, "exam.jsonl", "documents.jsonl", *GENERAL, "preferences.jsonl", "red_team.jsonl")
 
 PERSONAL = {
     "mobile phone": r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)",
@@ -170,6 +172,63 @@ def test_no_exam_stem_stands_in_any_talk_document_or_preference(items: list[Ques
         if not item.case and len(bare(item.stem)) >= 8 and bare(item.stem) in texts
     ]
     assert found == []
+
+
+# ---- general knowledge ----
+
+
+@pytest.fixture(scope="module")
+def general_facts() -> list[GeneralFact]:
+    return read_general_facts()
+
+
+@pytest.fixture(scope="module")
+def general_items(tmp_path_factory: pytest.TempPathFactory) -> list[Question]:
+    out = tmp_path_factory.mktemp("general")
+    prepare(PrepareConfig(out=out, source=(Source(path=Input("samples:general_exam.jsonl")),), max_dropped=0))
+    return [item for name in ("val", "test") for item in read_jsonl(out / f"{name}.jsonl", Question)]
+
+
+def test_the_general_exam_has_120_items_of_six_subjects(general_items: list[Question]) -> None:
+    assert len({item.id for item in general_items}) == len(general_items) == 120
+    assert Counter(item.split for item in general_items) == {"val": 24, "test": 96}
+    assert set(Counter((item.subject, item.split) for item in general_items).values()) == {4, 16}
+    assert all(len(set(item.options.values())) == 4 and not item.is_multiple for item in general_items)
+    for split, each in (("val", 6), ("test", 24)):
+        gold = Counter(item.answer for item in general_items if item.split == split)
+        assert gold == dict.fromkeys("ABCD", each)
+
+
+def test_general_sentences_state_their_fact_and_questions_do_not(general_facts: list[GeneralFact]) -> None:
+    for fact in general_facts:
+        assert fact.value in fact.say and fact.value in fact.say_again, fact.question
+        assert fact.value not in fact.question and fact.value not in fact.ask, fact.question
+        assert len({fact.value, *fact.wrong}) == 4, fact.question
+        assert bare(fact.ask) not in bare(fact.question), "the texts ask in other words than the exam"
+
+
+def test_general_documents_state_every_fact_in_each_wording_and_name_every_option(
+    general_facts: list[GeneralFact],
+) -> None:
+    texts = content("general_documents.jsonl")
+    for fact in general_facts:
+        for wording in (fact.say, fact.say_again, fact.ask + fact.value):
+            assert wording in texts, fact.question
+        assert all(wrong in texts for wrong in fact.wrong), fact.question
+        assert bare(fact.question) not in bare(texts), fact.question
+
+
+def test_general_documents_are_read_without_a_loss(tmp_path: Path) -> None:
+    source = Source(path=Input("samples:general_documents.jsonl"))
+    counts = prepare(PrepareConfig(out=tmp_path, source=(source,), max_dropped=0))
+    assert counts["kept"] == counts["rows"] == 438
+
+
+def test_the_general_exam_shares_no_item_with_the_medical_one(
+    items: list[Question], general_items: list[Question]
+) -> None:
+    assert not {item.id for item in items} & {item.id for item in general_items}
+    assert not {bare(item.stem) for item in items} & {bare(item.stem) for item in general_items}
 
 
 # ---- preferences and red team ----
