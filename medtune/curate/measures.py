@@ -84,7 +84,7 @@ class ByWords:
     def __init__(self, near: Bm25 | Dsir, files: Sequence[Input], questions: Sequence[Question]) -> None:
         if isinstance(near, Bm25):
             self.limits, self.counting = LIMITS["bm25"], Bm25Nearness(near, questions)
-            self.described = phrase("choice_by_bm25")
+            self.described = phrase("choice_by_words")
         else:
             self.limits, self.counting = Limits(-np.inf, np.inf), Importance(near, questions)
             self.described = phrase("choice_by_dsir")
