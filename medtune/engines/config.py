@@ -134,6 +134,6 @@ class SpreadRuntime(EngineRuntime):
             raise ValueError(f"Ray gives each worker a GPU of its own; say device: cuda, not {self.device}")
         if self.device == "cpu" and self.workers.num_gpus:
             raise ValueError("device: cpu would leave the GPUs of workers.num_gpus idle; leave that out")
-        if self.device == "cuda" and self.workers.num_gpus == 0:
-            raise ValueError("device: cuda wants GPUs; workers.num_gpus: 0.5 lets two workers share one")
+        if self.device != "cpu" and self.workers.num_gpus == 0:
+            raise ValueError("workers.num_gpus: 0 wants device: cpu; 0.5 lets two workers share a GPU")
         return self

@@ -116,7 +116,8 @@ def test_jobs_are_taken_one_at_a_time() -> None:
     [
         ({"workers": {"type": "ray", "num": 2}, "device": "cuda:1"}, "say device: cuda, not cuda:1"),
         ({"workers": {"type": "ray", "num": 2, "num_gpus": 1}, "device": "cpu"}, "leave that out"),
-        ({"workers": {"type": "ray", "num": 2, "num_gpus": 0}, "device": "cuda"}, "num_gpus: 0.5"),
+        ({"workers": {"type": "ray", "num": 2, "num_gpus": 0}, "device": "cuda"}, "wants device: cpu"),
+        ({"workers": {"type": "ray", "num": 2, "num_gpus": 0}}, "wants device: cpu"),
         ({"workers": {"type": "ray", "num": 0}}, "greater than or equal to 1"),
         ({"workers": "ray"}, "num\n  Field required"),
         ({"workers": {"type": "ray", "num": 2, "address": "ray://first:1"}}, "on a machine of the cluster"),
