@@ -246,9 +246,10 @@ def _section_at(kind: type[BaseModel], steps: Sequence[str]) -> type[BaseModel]:
 def _siblings(kind: type[BaseModel], section: type[BaseModel]) -> list[type[BaseModel]]:
     """The variants of the union that `section` stands in, wherever in `kind` that is."""
     families = [models_in(field.annotation) for field in kind.model_fields.values()]
-    return [
+    found = [
         model for family in families if section in family for model in family if "type" in model.model_fields
     ]
+    return found or [model for family in families for part in family for model in _siblings(part, section)]
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:

@@ -163,6 +163,20 @@ def test_spellings_of_other_tools_lead_to_ours_inside_a_section_too() -> None:
         load(config_of("sft"), None, [*words, "method.bits=4"])
 
 
+def test_key_of_a_variant_two_sections_down_is_judged_by_its_variant() -> None:
+    words = ["out=o", "engine.model=m", "records=r"]
+    with pytest.raises(UserError, match=r"num: unknown key of type local; type ray has it"):
+        load(config_of("predict"), None, [*words, "runtime.workers.num=2"])
+    with pytest.raises(UserError, match=r"adress: unknown key; did you mean address\?"):
+        load(config_of("predict"), None, [*words, "runtime.workers={type: ray, num: 2, adress: auto}"])
+    with pytest.raises(UserError, match=r"workers: unknown key"):  # signals does its work alone
+        load(
+            config_of("signals"),
+            None,
+            ["out=o", "engine.model=m", "exam=e", "reference=r", "runtime.workers=ray"],
+        )
+
+
 def test_every_spelling_of_other_tools_leads_to_a_key_that_some_command_has() -> None:
     from trl.trainer.sft_config import SFTConfig as TrlConfig
 

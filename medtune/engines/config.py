@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from medtune.config import Config, Input
 
@@ -84,3 +84,56 @@ class EngineRuntime(Config):
     """Upper bound of rows in one batch."""
     num_threads: int = 0
     """CPU threads; 0 leaves the choice to torch."""
+
+
+class LocalWorkers(Config):
+    """All work is done in this process."""
+
+    type: Literal["local"] = "local"
+    """This process alone."""
+
+
+class RayWorkers(Config):
+    """Work is shared out among processes of a Ray cluster, on this machine or on several."""
+
+    type: Literal["ray"] = "ray"
+    """Processes of a Ray cluster; the result is that of one process with the same number of threads."""
+    num: int = Field(ge=1)
+    """How many; each loads the model."""
+    address: str = ""
+    """The cluster to join: `auto` for the one of this machine, or `HOST:PORT`. Empty starts one here, which
+    nothing outside this machine reaches, and ends it with the run."""
+    num_cpus: float | None = Field(default=None, gt=0)
+    """Cores that Ray sets aside for each; `num_threads` unless told, or 1 where that is 0."""
+    num_gpus: float | None = Field(default=None, ge=0)
+    """GPUs that Ray sets aside for each, 0.5 to let two share one; unless told, 1 where `device` is `cuda`,
+    or `auto` and the cluster has any."""
+
+    @field_validator("address")
+    @classmethod
+    def _is_no_client(cls, address: str) -> str:
+        if "://" in address:
+            raise ValueError(f"{address}: start medtune on a machine of the cluster; say auto or HOST:PORT")
+        return address
+
+
+Workers = Annotated[LocalWorkers | RayWorkers, Field(discriminator="type")]
+
+
+class SpreadRuntime(EngineRuntime):
+    """What changes speed and not the answers, for work that can be shared out."""
+
+    workers: Workers = LocalWorkers()
+    """Who does the work."""
+
+    @model_validator(mode="after")
+    def _workers_fit_the_device(self) -> "SpreadRuntime":
+        if isinstance(self.workers, LocalWorkers):
+            return self
+        if self.device.startswith("cuda:"):
+            raise ValueError(f"Ray gives each worker a GPU of its own; say device: cuda, not {self.device}")
+        if self.device == "cpu" and self.workers.num_gpus:
+            raise ValueError("device: cpu would leave the GPUs of workers.num_gpus idle; leave that out")
+        if self.device != "cpu" and self.workers.num_gpus == 0:
+            raise ValueError("workers.num_gpus: 0 wants device: cpu; 0.5 lets two workers share a GPU")
+        return self

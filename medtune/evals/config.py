@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from medtune.config import CommandConfig, Config, Input
-from medtune.engines.config import EngineRuntime, HfEngine, Sampling
+from medtune.engines.config import EngineRuntime, HfEngine, Sampling, SpreadRuntime
 from medtune.records import Way
 
 Preset = Literal[
@@ -52,7 +52,7 @@ class PredictConfig(CommandConfig):
     """Also ask the base without its adapter, in the same run: its answers stand in `base/`."""
     sampling: Sampling = Sampling()
     """How free text is drawn."""
-    runtime: EngineRuntime = EngineRuntime()
+    runtime: SpreadRuntime = SpreadRuntime()
     """What changes speed and not the answers."""
 
     @model_validator(mode="after")

@@ -4,8 +4,9 @@ What a killed run had finished is kept, and the rest comes out the same.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, Counts, read_jsonl, write_jsonl
 from medtune.engines.base import Engine, Prompt, check_choices, open_engine
+from medtune.engines.workers import spread
 from medtune.evals.asking import Asking, Posed, Record, list_askings, read_asked, style_of
 from medtune.evals.config import PredictConfig
 from medtune.evals.orders import turn, turn_back
@@ -49,31 +51,36 @@ def run(config: PredictConfig) -> Counts:
         for askings in [list_askings(records, way, config.orders)]
         for start in range(0, len(askings), BLOCK_ROWS)
     ]
-    engine: Engine | None = None
-    total = sum(len(block.askings) for block in blocks)
-    with tqdm(total=total, desc=config.out.name, unit="answer", disable=None, leave=False) as bar:
-        for block in blocks:
-            if block.file(config.out, "answers").exists():
-                bar.update(len(block.askings))
-                continue
-            engine = engine or open_checked(config, records, style)
-            answers: dict[int, Answered] = {}
-            with engine.without_adapter() if block.is_base else nullcontext():
-                for index, answered in answer(engine, block.askings, block.way, config, style):
-                    answers[index] = answered
-                    bar.update()
-            ordered = [answers[index] for index in range(len(block.askings))]
-            write_jsonl(block.file(config.out, "prompts"), (answered.posed for answered in ordered))
-            write_jsonl(block.file(config.out, "answers"), (answered.prediction for answered in ordered))
+    left = [block for block in blocks if not block.file(config.out, "answers").exists()]
+    if left:
+        check_letters(config, records, style)
+    runtime = config.runtime
+    is_here = runtime.workers.type == "local"
+    total, num_left = (sum(len(block.askings) for block in some) for some in (blocks, left))
+    with tqdm(
+        total=total, initial=total - num_left, desc=config.out.name, unit="answer", disable=None, leave=False
+    ) as bar:
+        answer_all = partial(answer_block, config=config, style=style, tick=bar.update if is_here else None)
+        open_own = partial(open_engine, config.engine, runtime)
+        for number, answered in spread(
+            left,
+            runtime.workers,
+            hold=open_own,
+            work=answer_all,
+            device=runtime.device,
+            num_threads=runtime.num_threads,
+        ):
+            write_jsonl(left[number].file(config.out, "prompts"), (one.posed for one in answered))
+            write_jsonl(left[number].file(config.out, "answers"), (one.prediction for one in answered))
+            bar.update(0 if is_here else len(answered))
     return {"records": len(records), **gather(blocks, config.out)}
 
 
-def open_checked(config: PredictConfig, records: Sequence[Record], style: Style) -> Engine:
-    """The engine; letters that melt into the end of the prompt are refused before it loads its weights."""
+def check_letters(config: PredictConfig, records: Sequence[Record], style: Style) -> None:
+    """Nothing, or a UserError where letters melt into the end of the prompt. No weights are loaded."""
     first = next((record for record in records if isinstance(record, Question)), None)
     if first and "letter" in config.ways:
         check_choices(config.engine, letter_choices(first, style))
-    return open_engine(config.engine, config.runtime)
 
 
 def gather(blocks: Sequence[Block], out: Path) -> Counts:
@@ -104,6 +111,24 @@ class Answered(NamedTuple):
 
     prediction: Prediction
     posed: Posed
+
+
+def answer_block(
+    engine: Engine,
+    block: Block,
+    *,
+    config: PredictConfig,
+    style: Style,
+    tick: Callable[[], object] | None = None,
+) -> list[Answered]:
+    """The answer to each asking of a block, in their order; `tick` is called at each."""
+    answers: dict[int, Answered] = {}
+    with engine.without_adapter() if block.is_base else nullcontext():
+        for index, answered in answer(engine, block.askings, block.way, config, style):
+            answers[index] = answered
+            if tick:
+                tick()
+    return [answers[index] for index in range(len(block.askings))]
 
 
 def answer(

@@ -5,11 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from medtune.artifact import CHECKPOINTS, product_files, write_jsonl
+from medtune.commands import run_command
+from medtune.config import load
+from medtune.evals.config import PredictConfig
 from medtune.records import Question, question_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")]
@@ -69,3 +73,20 @@ def test_killed_predict_and_evaluate_end_as_unbroken_ones(tiny_model_dir: Path, 
     assert not (again / "manifest.json").exists()
     assert start("evaluate", f"out={again}", f"predictions={whole}", *scored).wait() == 0
     assert product_files(again) == product_files(tmp_path / "scored")
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_a_killed_run_with_workers_resumes_without_them(tiny_model_dir: Path, tmp_path: Path) -> None:
+    write_exam(tmp_path / "exam.jsonl", 700)
+    asked = [
+        f"engine.model={tiny_model_dir}", f"records={tmp_path / 'exam.jsonl'}", "sampling.max_new_tokens=8",
+        "runtime.num_threads=1", "runtime.device=cpu",
+    ]  # fmt: skip
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    workers = ["runtime.workers=ray", "runtime.workers.num=2"]
+    block = broken / CHECKPOINTS / "generate-*.answers.jsonl"
+    kill_when(start("predict", f"out={broken}", *asked, *workers), block)
+    assert 0 < len(list(block.parent.glob(block.name))) < 3
+    for out in (whole, broken):  # the rest may be done without workers
+        run_command("predict", load(PredictConfig, None, [f"out={out}", *asked]))
+    assert product_files(broken) == product_files(whole)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,27 @@ def test_rows_per_batch_change_no_greedy_answer(configure: Configure) -> None:
     assert (wide.out.parent / "one" / "predictions.jsonl").read_bytes() == (
         wide.out / "predictions.jsonl"
     ).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_workers_of_a_cluster_write_the_bytes_of_one_process(
+    configure: Configure, tiny_model_dir: Path, adapter_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "BLOCK_ROWS", 2)
+    values = {
+        "ways": ALL_WAYS,
+        "orders": 2,
+        "sampling": {"max_new_tokens": 4, "temperature": 1.0},
+        "engine": {"model": str(tiny_model_dir), "adapter": str(adapter_dir)},
+        "with_base": True,
+    }
+    runtime = {"device": "cpu", "num_threads": 1, "workers": {"type": "ray", "num": 2}}
+    alone = run_command("predict", configure("alone", QUESTIONS, **values))
+    shared = run_command("predict", configure("shared", QUESTIONS, **values, runtime=runtime))
+    assert shared.files == alone.files and len(shared.files) == 4
+    assert (shared.key, shared.counts) == (alone.key, alone.counts)
 
 
 # ---- shots, orders, the base beside its adapter, thinking ----
