@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from medtune.artifact import Counts
+from medtune.artifact import Counts, digest_of
 from medtune.curate.config import MixConfig
 from medtune.curate.control import Level
 from medtune.records import Cell, Phrase, Report, Table
@@ -39,7 +39,7 @@ def report_on_sets(config: MixConfig, counts: Counts) -> Report:
         if config.budget_tokens
         else phrase("verdict_mix", **told)
     )
-    return report_of("title_mix", whole["records"], verdict, (table,))
+    return report_of("title_mix", config, n=whole["records"], verdict=verdict, tables=(table,))
 
 
 def report_on_control(config: MixConfig, counts: Counts) -> Report:
@@ -50,9 +50,8 @@ def report_on_control(config: MixConfig, counts: Counts) -> Report:
         if config.tokenizer
         else phrase("verdict_control", **told)
     )
-    return report_of(
-        "title_control", counts["chosen"], verdict, (tabulate_matches(counts),) if config.match else ()
-    )
+    tables = (tabulate_matches(counts),) if config.match else ()
+    return report_of("title_control", config, n=counts["chosen"], verdict=verdict, tables=tables)
 
 
 def tabulate_matches(counts: Counts) -> Table:
@@ -68,6 +67,15 @@ def tabulate_matches(counts: Counts) -> Table:
     )
 
 
-def report_of(title: str, n: int, verdict: Phrase, tables: tuple[Table, ...]) -> Report:
+def report_of(title: str, config: MixConfig, *, n: int, verdict: Phrase, tables: tuple[Table, ...]) -> Report:
     """The report of a mix."""
-    return Report(task="mix", n=n, title=phrase(title, n=n), verdict=(verdict,), metrics={}, tables=tables)
+    sources = (*config.files, *([config.like] if config.like else []), *config.decontaminate)
+    return Report(
+        task="mix",
+        n=n,
+        title=phrase(title, n=n),
+        verdict=(verdict,),
+        metrics={},
+        tables=tables,
+        provenance={str(source): digest_of(source)[:16] for source in sources},
+    )
