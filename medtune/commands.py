@@ -25,17 +25,20 @@ COMMANDS = {
     "download": Command(
         "DownloadConfig", "medtune.data.download", 1, "a data set or model, checked and pinned"
     ),
-    "prepare": Command("PrepareConfig", "medtune.data.prepare", 2, "raw data -> clean, split records"),
+    "prepare": Command("PrepareConfig", "medtune.data.prepare", 3, "raw data -> clean, split records"),
     "embed": Command("EmbedConfig", "medtune.curate.embed", 1, "records or questions -> vectors"),
     "recall": Command("RecallConfig", "medtune.curate.recall", 3, "records that an exam asks for"),
-    "mix": Command("MixConfig", "medtune.curate.mix", 3, "records at random, of equal tokens: the control"),
+    "mix": Command("MixConfig", "medtune.curate.mix", 3, "sets by shares, or random and matched controls"),
+    "decontaminate": Command(
+        "DecontaminateConfig", "medtune.curate.decontaminate", 1, "records without those that hold exam items"
+    ),
     "tokenizer": Command("TokenizerConfig", "medtune.train.tokenizer", 1, "a byte-level BPE tokenizer"),
     "pt": Command("PtConfig", "medtune.train.pt", 2, "pre-train on documents, from scratch or continued"),
     "sft": Command("SftConfig", "medtune.train.sft", 2, "fine-tune on dialogues, by LoRA or in full"),
     "merge": Command("MergeConfig", "medtune.train.merge", 2, "adapter + base -> one model, proven equal"),
     "predict": Command("PredictConfig", "medtune.evals.predict", 3, "a model answers an exam or dialogues"),
     "evaluate": Command("EvaluateConfig", "medtune.evals.evaluate", 3, "score the answers, write a report"),
-    "audit": Command("AuditConfig", "medtune.evals.audit", 2, "exam questions found in training data"),
+    "audit": Command("AuditConfig", "medtune.evals.audit", 3, "exam questions found in training data"),
     "signals": Command("SignalsConfig", "medtune.evals.signals", 1, "signs that a model has seen an exam"),
     "export-exam": Command(
         "ExportExamConfig", "medtune.evals.export_exam", 1, "an exam and answers to it for lm-eval"

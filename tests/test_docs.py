@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ("prepare", "sources", "download", "clean", "deidentify", "annotate", "split", "benchmarks")
 TRAIN = ("train", "preview", "length", "plan", "resume", "many-gpus", "merge")
 EVALS = ("predict-evaluate", "workers", "audit", "signals", "compare", "exchange")
-HOW_TO = (*DATA, "embed", "choose", *TRAIN, *EVALS, "recipes", "artifacts")
+HOW_TO = (*DATA, "decontaminate", "embed", "choose", "mix", *TRAIN, *EVALS, "recipes", "artifacts")
 """In reading order: each page may use what the pages before it made."""
 BOOKS = {
     "readme": ["README.md"],

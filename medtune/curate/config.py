@@ -6,9 +6,10 @@ from pydantic import Field, model_validator
 
 from medtune.config import CommandConfig, Input
 from medtune.curate.embed_config import EmbedConfig
+from medtune.curate.mix_config import Aspect, Format, MixSet
 from medtune.curate.recall_config import Bm25, Dsir, InTurns, MeanOfBest, Near, Rule, Variety
 
-__all__ = ["EmbedConfig", "MixConfig", "RecallConfig", "SelectionConfig"]
+__all__ = ["DecontaminateConfig", "EmbedConfig", "MixConfig", "RecallConfig", "SelectionConfig"]
 
 
 class SelectionConfig(CommandConfig):
@@ -30,7 +31,11 @@ class SelectionConfig(CommandConfig):
     """Records to choose."""
 
     @model_validator(mode="after")
-    def _tokens_are_counted_by_a_tokenizer(self) -> "SelectionConfig":
+    def _has_one_budget(self) -> "SelectionConfig":
+        self._check_budget()
+        return self
+
+    def _check_budget(self) -> None:
         if (self.budget_tokens is None) != (self.tokenizer is None):
             given, lacking = (
                 ("budget_tokens", "tokenizer") if self.budget_tokens else ("tokenizer", "budget_tokens")
@@ -38,7 +43,6 @@ class SelectionConfig(CommandConfig):
             raise ValueError(f"{given} says nothing without {lacking}; give both or neither")
         if self.budget_tokens and self.budget_rows:
             raise ValueError("budget_tokens and budget_rows are two budgets; give one")
-        return self
 
 
 class RecallConfig(SelectionConfig):
@@ -92,7 +96,61 @@ class RecallConfig(SelectionConfig):
 
 
 class MixConfig(SelectionConfig):
-    """Choose records at random: the control that shows what the choice itself is worth."""
+    """Mix sets of records by shares, or draw at random: the control that shows what a choice is worth."""
 
-    seed: int = 42
-    """Seed of the draw."""
+    pool: tuple[Input, ...] = ()
+    """Files of records to draw from, where there are no `sets`: talks, preferences or documents. A record
+    that stands in them twice is there once."""
+    sets: dict[str, MixSet] = Field(default={})
+    """Instead of `pool`: sets by name, each with its files and its share of the budget."""
+    like: Input | None = None
+    """Instead of a budget: directory that `recall` or `mix` made. As many tokens are drawn as it holds
+    (counted by `tokenizer`), or as many records where it was chosen without a tokenizer."""
+    match: tuple[Aspect, ...] = ()
+    """With `like`: what is distributed as it is there. `length` is that in characters, `source` where records
+    are from."""
+    formats: tuple[Format, ...] = ()
+    """The records in the formats of other programs too: `sharegpt` and `alpaca` for LLaMA-Factory, `messages`
+    for ms-swift."""
+    seed: int = Field(default=42, ge=0)
+    """Seed of the draw and of the order of the records."""
+
+    @property
+    def files(self) -> tuple[Input, ...]:
+        """The files of the pool, or of all sets in turn."""
+        return self.pool or tuple(file for own in self.sets.values() for file in own.pool)
+
+    def _check_budget(self) -> None:
+        if self.like is None:
+            super()._check_budget()
+        elif self.budget_tokens or self.budget_rows:
+            raise ValueError("like says how much is drawn; leave budget_tokens and budget_rows out")
+
+    @model_validator(mode="after")
+    def _sets_and_controls_are_whole(self) -> "MixConfig":
+        if bool(self.pool) == bool(self.sets):
+            raise ValueError("give pool, or sets; one of the two")
+        if self.match and self.like is None:
+            raise ValueError("match has no effect without like, the choice that is matched")
+        if len(set(self.match)) < len(self.match) or len(set(self.formats)) < len(self.formats):
+            raise ValueError("match or formats names the same twice")
+        if self.like is not None and self.sets:
+            raise ValueError("like draws from one pool; give pool instead of sets")
+        has_budget = bool(self.budget_tokens or self.budget_rows)
+        if self.sets and has_budget != any(own.share for own in self.sets.values()):
+            told = "every set is taken whole; leave the budget out" if has_budget else "give a budget"
+            raise ValueError(f"shares are parts of budget_tokens or budget_rows: {told}")
+        return self
+
+
+class DecontaminateConfig(CommandConfig):
+    """Remove the records that hold an exam question from any records."""
+
+    records: tuple[Input, ...] = Field(min_length=1)
+    """Files of records of any kind."""
+    exams: tuple[Input, ...] = Field(min_length=1)
+    """Files of questions that will be reported on."""
+    drop: Literal["contaminated", "reworded", "suspect"] = "reworded"
+    """Which records are removed: `contaminated`, also `reworded`, or also `suspect` ones, as in `recall`."""
+    max_dropped: float = Field(default=0.05, ge=0, le=1)
+    """The command fails when a larger share of the records would be removed."""

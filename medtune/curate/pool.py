@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import Counts, write_json, write_jsonl
 from medtune.curate.config import SelectionConfig
+from medtune.curate.leaks import Leak
 from medtune.curate.shards import Shard, Trainable, list_shards, parse_row, work_through
 from medtune.curate.survey import Counting, Survey, Surveyor
 from medtune.engines.hf import load_tokenizer
@@ -16,18 +17,6 @@ from medtune.engines.render import encode, render_dialogue
 from medtune.errors import UserError
 from medtune.lineage import EXAM_ITEMS
 from medtune.records import Dialogue, Document, Message
-
-
-class Leak(NamedTuple):
-    """A row that holds an exam question."""
-
-    place: str
-    """File and line."""
-    record: str
-    question: str
-    kind: str
-    share: float
-    """Of the stem that stands in the record."""
 
 
 class Pool:
@@ -98,7 +87,11 @@ def read_pool(config: SelectionConfig, counting: Counting | None = None) -> tupl
     return pool, np.sum([survey.counts for survey in seen], axis=0)
 
 
-def make_gauge(config: SelectionConfig) -> Callable[[Trainable], int]:
+Gauge = Callable[[Trainable], int]
+"""Tells the tokens of a record."""
+
+
+def make_gauge(config: SelectionConfig) -> Gauge:
     """What tells the tokens of a record as training will see them; 0 where no tokenizer is given."""
     if config.tokenizer is None:
         return lambda record: 0
@@ -132,17 +125,10 @@ class Chosen(NamedTuple):
 
 def take(pool: Pool, order: Iterable[int], config: SelectionConfig) -> list[Chosen]:
     """The rows in the given order until the budget is spent; all of them without a budget."""
-    gauge = make_gauge(config)
-    taken: list[Chosen] = []
-    spent, budget = 0, config.budget_tokens or config.budget_rows
-    for row in order:
-        if budget and spent >= budget:
-            break
-        (record,) = pool.read([row])
-        taken.append(Chosen(row, record, gauge(record)))
-        spent += taken[-1].num_tokens if config.budget_tokens else 1
-    if budget and spent < budget:
-        name = "budget_tokens" if config.budget_tokens else "budget_rows"
+    budget, in_tokens = config.budget_tokens or config.budget_rows, config.budget_tokens is not None
+    taken = list(fill(pool, order, make_gauge(config), budget=budget, in_tokens=in_tokens))
+    if budget and (spent := count_spent(taken, in_tokens=in_tokens)) < budget:
+        name = "budget_tokens" if in_tokens else "budget_rows"
         raise UserError(
             f"only {spent} of {name} {budget} could be chosen from {int(pool.is_free.sum())} records; "
             "lower the budget or widen the choice"
@@ -150,6 +136,25 @@ def take(pool: Pool, order: Iterable[int], config: SelectionConfig) -> list[Chos
     if not taken:
         raise UserError(f"{', '.join(config.pool)}: nothing was chosen; widen the choice")
     return taken
+
+
+def fill(
+    pool: Pool, order: Iterable[int], gauge: Gauge, *, budget: int | None = None, in_tokens: bool = False
+) -> Iterator[Chosen]:
+    """The rows in the given order until the budget, rows or tokens, is spent; the last row may run over."""
+    spent = 0
+    for row in order:
+        if budget is not None and spent >= budget:
+            return
+        (record,) = pool.read([row])
+        one = Chosen(row, record, gauge(record))
+        spent += one.num_tokens if in_tokens else 1
+        yield one
+
+
+def count_spent(taken: Sequence[Chosen], *, in_tokens: bool) -> int:
+    """What was taken, in tokens or rows."""
+    return sum(one.num_tokens for one in taken) if in_tokens else len(taken)
 
 
 def write_choice(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medtune.artifact import CHECKPOINTS, Counts, digest_of, write_jsonl
 from medtune.curate.config import RecallConfig
+from medtune.curate.leaks import read_questions
 from medtune.curate.measures import LOW_SHARE, Sight, open_sight
 from medtune.curate.order import (
     Hit,
@@ -27,7 +28,6 @@ from medtune.curate.recall_config import Dsir, MeanOfBest, Threshold
 from medtune.curate.recall_report import Choice, Reason, report_on
 from medtune.curate.search import Nearest, RowScores, average_best, find_nearest, merge, quantile_of
 from medtune.curate.shards import Shard, work_through
-from medtune.curate.survey import read_questions
 from medtune.errors import UserError
 from medtune.records import Phrase, Question
 from medtune.reports.phrases import phrase

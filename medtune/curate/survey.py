@@ -1,21 +1,17 @@
 """One look at every row of the pool: where it begins, whether it holds an exam question, how it is worded."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medtune.artifact import read_jsonl
-from medtune.config import Input
 from medtune.curate.config import SelectionConfig
+from medtune.curate.leaks import Guard
 from medtune.curate.shards import Shard, read_shard
-from medtune.errors import UserError
 from medtune.places import AnyRecord, text_of
-from medtune.records import Question
-from medtune.scorers.contamination import UNWANTED, Index, probe_of
 
 BLOCK_ROWS = 2048
 """Records that are held in memory at once."""
@@ -51,10 +47,7 @@ class Surveyor:
     """What it takes to look at shards."""
 
     def __init__(self, config: SelectionConfig, counting: Counting | None = None) -> None:
-        items = [item for source in config.decontaminate for item in read_questions(source)]
-        self._items = [item.id for item in items]
-        self._index = Index([probe_of(item) for item in items])
-        self._unwanted = UNWANTED[config.drop]
+        self._guard = Guard(config.decontaminate, drop=config.drop)
         self._counting, self._files = counting, config.pool
 
     def look(self, shard: Shard) -> Survey:
@@ -71,7 +64,10 @@ class Surveyor:
             for row in block:
                 text = text_of(row.record)
                 number = shard.first + len(offsets)
-                leaks += [(str(number), row.record.id, *told) for told in self._find_leaks(text)]
+                leaks += [
+                    (str(number), row.record.id, found.question, found.kind, str(found.share))
+                    for found in self._guard.find(text)
+                ]
                 offsets.append(row.offset)
                 prints.append(fingerprint(row.record.id))
                 num_chars.append(len(text))
@@ -88,20 +84,6 @@ class Surveyor:
             np.array(leaks, dtype=np.str_).reshape(-1, 5),
             counts,
         )
-
-    def _find_leaks(self, text: str) -> Iterator[tuple[str, str, str]]:
-        """(question, kind, share) of the items that the text holds."""
-        for match in self._index.find(text):
-            if match.kind in self._unwanted:
-                yield self._items[match.probe], match.kind, str(match.share)
-
-
-def read_questions(source: Input) -> list[Question]:
-    """The questions of a file."""
-    questions = list(read_jsonl(source.path, Question))
-    if not questions:
-        raise UserError(f"{source}: no questions in it")
-    return questions
 
 
 def fingerprint(id: str) -> int:

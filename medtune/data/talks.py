@@ -22,7 +22,7 @@ ROLES = {
     "system": "system", "developer": "system", "human": "user", "user": "user", "patient": "user",
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "model": "assistant",
     "doctor": "assistant", "function_call": "tool_call", "tool_call": "tool_call", "observation": "tool",
-    "tool": "tool", "function": "tool",
+    "tool": "tool", "tool_response": "tool", "function": "tool",
 }  # fmt: skip
 TURN_KEYS = (("from", "value"), ("role", "content"))
 OUR_TAGS = {"function_call": "tool_call", "observation": "tool"}
@@ -126,16 +126,24 @@ def _tools_of(row: Row) -> str | None:
     return tools.strip() if isinstance(tools, str) else orjson.dumps(tools).decode()
 
 
-def read_conversation(row: Row, source: Source) -> Dialogue:
-    """`{conversations: [{from, value}] or messages: [{role, content}], system?, tools?}`.
+def read_conversation(row: Row, source: Source) -> Dialogue | Preference:
+    """`{conversations: [{from, value}] or messages: [{role, content}], system?, tools?, rejected_response?}`.
 
-    A turn may have the `weight` of its loss, or `loss` as yes or no.
+    A turn may have the `weight` of its loss, or `loss` as yes or no. A rejected response is the worse answer
+    beside the one that ends the talk.
     """
     turns = row.get("conversations") if "conversations" in row else row.get("messages")
     (messages, weights), system = read_turns(turns, source), text_if_any(row, "system")
     if system and messages[0].role != "system":
         messages.insert(0, Message(role="system", content=system))
         weights.insert(0, 1.0)
+    if rejected := text_if_any(row, "rejected"):
+        if messages[-1].role != "assistant":
+            raise ValueError("has a rejected response, but does not end with the answer that is better")
+        prompt = [turn.model_dump() for turn in messages[:-1]]
+        return read_preference(
+            {**row, "messages": prompt, "chosen": messages[-1].content, "rejected": rejected}, source
+        )
     return dialogue(messages, row, source, tools=_tools_of(row), weights=_weights_of(weights))
 
 

@@ -1,7 +1,7 @@
-"""The command that looks for exam questions in training data, and gives the data without them."""
+"""The command that looks for exam questions in training data, and says which items are clean."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
@@ -11,7 +11,7 @@ from medtune.evals.audit_report import STATUSES, Candidate, Finding, Status, cli
 from medtune.evals.candidates import find_candidates, make_gauge
 from medtune.evals.config import AuditConfig
 from medtune.evals.exam import Audited
-from medtune.places import AnyRecord, Place, read_places, text_of
+from medtune.places import Place, read_places, text_of
 from medtune.records import RECORD, Question
 from medtune.reports.report import write_reports
 from medtune.scorers.contamination import (
@@ -20,42 +20,19 @@ from medtune.scorers.contamination import (
     Index,
     Kind,
     is_unscannable,
-    make_probe,
-    strongest,
+    probe_of,
 )
 
 
 def run(config: AuditConfig) -> Counts:
-    """How many items were found. Writes the findings, each item's status, the data without them, a report."""
+    """How many items were found. Writes the findings, each item's status, a report."""
     items = list(read_exams(config))
-    index = Index([make_probe(item.id, item.stem, item.options, item.answer) for item in items])
     gauge = make_gauge(items, follow(config, "gauge")) if config.candidates else None
-    unwanted = CONTAMINATED | (SUSPECT if config.drop == "suspect" else frozenset())
-    findings: list[Finding] = []
-    dropped: list[dict[str, str | int]] = []
-
-    def keep() -> Iterator[AnyRecord]:
-        for place in follow(config, "audit"):
-            text = text_of(place.record)
-            found = [
-                Finding(items[match.probe], match, place.file, place.line, place.record.id, clip(text))
-                for match in index.find(text)
-            ]
-            findings.extend(found)
-            worst = strongest(finding.match.kind for finding in found)
-            if worst in unwanted:
-                what = ", ".join(f.item.id for f in found if f.match.kind in unwanted)
-                dropped.append({"file": place.file, "line": place.line, "reason": str(worst), "items": what})
-            else:
-                yield place.record
-
-    num_kept = write_jsonl(config.out / "clean.jsonl", keep())
-    num_records = num_kept + len(dropped)
+    num_records, findings = find_items(config, items)
     kinds = defaultdict[str, set[Kind]](set)
     for finding in findings:
         kinds[finding.item.id].add(finding.match.kind)
     statuses: dict[str, Status] = {item.id: status_of(item, kinds[item.id]) for item in items}
-    write_jsonl(config.out / "dropped.jsonl", dropped)
     write_jsonl(config.out / "findings.jsonl", (tell(finding) for finding in findings))
     write_jsonl(
         config.out / "items.jsonl",
@@ -75,12 +52,25 @@ def run(config: AuditConfig) -> Counts:
     counts = Counter(statuses.values())
     return {
         "records": num_records,
-        "kept": num_kept,
-        "dropped": len(dropped),
         "items": len(items),
         **{status: counts[status] for status in STATUSES},
         **({"candidates": len(candidates.near)} if candidates else {}),
     }
+
+
+def find_items(config: AuditConfig, items: Sequence[Question]) -> tuple[int, list[Finding]]:
+    """How many training records there are, and every item that stands in one."""
+    index = Index([probe_of(item) for item in items])
+    findings: list[Finding] = []
+    num_records = 0
+    for place in follow(config, "audit"):
+        num_records += 1
+        text = text_of(place.record)
+        findings += [
+            Finding(items[match.probe], match, place.file, place.line, place.record.id, clip(text))
+            for match in index.find(text)
+        ]
+    return num_records, findings
 
 
 def read_exams(config: AuditConfig) -> Iterator[Question]:
@@ -108,8 +98,7 @@ def status_of(item: Question, kinds: set[Kind]) -> Status:
         return "contaminated"
     if kinds & SUSPECT:
         return "suspect"
-    probe = make_probe(item.id, item.stem, item.options, item.answer)
-    return "unscannable" if is_unscannable(probe) else "clean"
+    return "unscannable" if is_unscannable(probe_of(item)) else "clean"
 
 
 def tell(finding: Finding) -> dict[str, str | int | float]:

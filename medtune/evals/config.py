@@ -95,14 +95,12 @@ class EvaluateConfig(CommandConfig):
 
 
 class AuditConfig(CommandConfig):
-    """Find exam questions in training data; leave out what holds them, and say which items are clean."""
+    """Find exam questions in training data, and say which items are clean."""
 
     train: tuple[Input, ...] = Field(min_length=1)
     """Files of records that are, or will be, trained on."""
     exams: tuple[Input, ...] = Field(min_length=1)
     """Files of questions that will be reported on."""
-    drop: Literal["contaminated", "suspect"] = "contaminated"
-    """Which records are left out of `clean.jsonl`: those that hold an item, or also those that may."""
     candidates: int = Field(default=0, ge=0, le=100)
     """How many training records are listed for each item that come near it in other words, for a person to
     read; they never count as contaminated."""

@@ -11,8 +11,8 @@ from medtune.artifact import read_jsonl
 from medtune.config import Input
 from medtune.curate.bm25 import Bm25Nearness
 from medtune.curate.importance import SMOOTHING, Importance
+from medtune.curate.leaks import read_questions
 from medtune.curate.recall_config import Bm25, Dsir
-from medtune.curate.survey import read_questions
 from medtune.curate.texts import text_for
 from medtune.records import Dialogue
 from medtune.scorers.overlap import bare

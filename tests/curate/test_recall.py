@@ -15,9 +15,9 @@ from medtune.curate import recall as command
 from medtune.curate import shards
 from medtune.curate.config import EmbedConfig, RecallConfig
 from medtune.curate.embed import run as embed
+from medtune.curate.leaks import read_questions
 from medtune.curate.pool import count_tokens
 from medtune.curate.recall import run
-from medtune.curate.survey import read_questions
 from medtune.engines.hf import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Question

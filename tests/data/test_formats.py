@@ -211,6 +211,11 @@ def test_tools_and_their_calls_are_kept_in_messages() -> None:
     assert orjson.loads(said[4][1]) == [written, written]
 
 
+def test_what_ms_swift_calls_a_tools_response_is_the_tools() -> None:
+    row = {"messages": [{"role": "user", "content": "算"}, {"role": "tool_response", "content": "5ml"}, GOOD]}
+    assert [role for role, _ in turns(row)] == ["user", "tool", "assistant"]
+
+
 def test_roles_and_keys_of_ones_own_are_translated() -> None:
     source = Source(path=Input("x"), tags={"user": "甲", "assistant": "乙", "role": "谁", "content": "话"})
     row = {"conversations": [{"谁": "甲", "话": "头痛"}, {"谁": "乙", "话": "休息"}]}
@@ -278,6 +283,7 @@ GOOD, POOR = {"role": "assistant", "content": "休息"}, {"role": "assistant", "
         {"chosen": [*PROMPT, GOOD], "rejected": [*PROMPT, POOR]},
         {"prompt": "头痛", "chosen": [*PROMPT, GOOD], "rejected": [*PROMPT, POOR]},
         {"messages": PROMPT, "chosen": GOOD, "rejected": POOR},
+        {"messages": [*PROMPT, GOOD], "rejected_response": "不管"},
         {"conversations": [{"from": "human", "value": "头痛"}], "chosen": {"from": "gpt", "value": "休息"},
          "rejected": {"from": "gpt", "value": "不管"}},
         {"system": "", "history": [], "question": "头痛", "response_chosen": "休息",

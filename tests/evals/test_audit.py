@@ -90,25 +90,16 @@ def test_planted_leaks_are_found_and_twins_are_not(tmp_path: Path) -> None:
     assert all(status[item.id] == "contaminated" for item in (*plain, *shuffled, *wide))
     assert sum(status[item.id] in ("suspect", "contaminated") for item in reworded) >= 6
     assert {status[item.id] for item in items[40:]} == {"clean"}
-    assert (counts["records"], counts["kept"] + counts["dropped"]) == (5000, 5000)
-    assert counts["dropped"] >= 30
+    assert counts["records"] == 5000
 
 
-def test_clean_data_is_what_holds_no_item(tmp_path: Path) -> None:
+def test_an_audit_leaves_the_data_alone(tmp_path: Path) -> None:
     items = exam(5)
-    good = talk("感冒了怎么办？", "多喝水。")
-    training = [talk(items[0].stem, items[0].options[items[0].answer]), good]
-    run(write(tmp_path, training, items))
-    assert list(read_jsonl(tmp_path / "audit" / "clean.jsonl", Dialogue)) == [good]
-    assert '"line":1,"reason":"same question"' in (tmp_path / "audit" / "dropped.jsonl").read_text("utf-8")
-
-
-def test_suspects_can_be_left_out_too(tmp_path: Path) -> None:
-    items = exam(5)
-    asked = items[0].stem.replace("患者", "病人").replace("首选", "首先选用")
-    config = write(tmp_path, [talk(asked, items[0].options[items[0].answer]), talk("你好", "你好")], items)
-    assert run(config)["dropped"] == 0
-    assert run(config.model_copy(update={"drop": "suspect"}))["dropped"] == 1
+    counts = run(write(tmp_path, [talk(items[0].stem, items[0].options[items[0].answer])], items))
+    assert (counts["records"], counts["contaminated"], counts["clean"]) == (1, 1, 4)
+    assert not [
+        path for path in (tmp_path / "audit").glob("*.jsonl") if "train" in path.name or "clean" in path.name
+    ]
 
 
 def test_short_stems_are_counted_and_never_clean(tmp_path: Path) -> None:

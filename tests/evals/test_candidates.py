@@ -115,7 +115,7 @@ def test_the_setting_adds_and_changes_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in on.iterdir()} - {path.name for path in off.iterdir()} == {
         "candidates.jsonl"
     }
-    for name in ("findings.jsonl", "items.jsonl", "clean.jsonl", "dropped.jsonl"):
+    for name in ("findings.jsonl", "items.jsonl"):
         assert (off / name).read_bytes() == (on / name).read_bytes()
     without, within = (
         Report.model_validate(orjson.loads((folder / "report.json").read_bytes())) for folder in (off, on)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 import medtune
-from medtune.curate import recall_report
+from medtune.curate import control, recall_report
 from medtune.evals import (
     audit_report,
     breakdown_tables,
@@ -79,6 +79,7 @@ def keys_made() -> set[str]:
     kinds = [kind.replace(" ", "_") for kind in contamination.KINDS]
     made |= {f"audit_{kind}{tail}" for kind in kinds for tail in ("", "_means")}
     made |= {f"column_choice_{name}" for name in recall_report.COLUMNS}
+    made |= {f"match_{level}" for level in get_args(control.Level)}
     made |= {f"tag_{kind}" for kind in breakdown_tables.KINDS}
     made |= {f"items_{word}" for word in item_page.WORDS}
     made |= {f"exposure_{finding}" for finding in get_args(signals_report.Finding)}
