@@ -4,12 +4,25 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from medtune.config import CommandConfig, Input
+from medtune.config import CommandConfig, Config, Input
 from medtune.curate.embed_config import EmbedConfig
 from medtune.curate.mix_config import Aspect, Format, MixSet
 from medtune.curate.recall_config import Bm25, Dsir, InTurns, MeanOfBest, Near, Rule, Variety
+from medtune.engines.config import LocalWorkers, Workers, check_workers
 
 __all__ = ["DecontaminateConfig", "EmbedConfig", "MixConfig", "RecallConfig", "SelectionConfig"]
+
+
+class SelectionRuntime(Config):
+    """What changes speed and not the choice."""
+
+    workers: Workers = LocalWorkers()
+    """Who looks through the pool."""
+
+    @model_validator(mode="after")
+    def _workers_need_no_gpu(self) -> "SelectionRuntime":
+        check_workers(self.workers, "cpu")
+        return self
 
 
 class SelectionConfig(CommandConfig):
@@ -29,6 +42,8 @@ class SelectionConfig(CommandConfig):
     """Tokens to choose, counted as the model will see them; the last record may run over."""
     budget_rows: int | None = Field(default=None, ge=1)
     """Records to choose."""
+    runtime: SelectionRuntime = SelectionRuntime()
+    """What changes speed and not the choice."""
 
     @model_validator(mode="after")
     def _has_one_budget(self) -> "SelectionConfig":

@@ -7,6 +7,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from medtune.curate.finished import Ledger
 from medtune.curate.like import FIT, Likeness, likeness_of
 from medtune.curate.texts import text_for
 from medtune.curate.vectors import IDS, SPACE, VECTORS, Space, differences
+from medtune.engines.config import LocalWorkers
+from medtune.engines.workers import spread
 from medtune.errors import Advice, UserError
 from medtune.places import read_places
 
@@ -62,7 +65,7 @@ def run(config: EmbedConfig) -> Counts:
     ledger = Ledger(work, num_rows=len(survey.ids), dtype=config.dtype, dim=known.dim)
     try:
         tell_cost(config, known, survey, ledger)
-        embed_missing(config, known, embedder, ledger)
+        embed_missing(config, setup, embedder, ledger, known.text)
         ledger.write_vectors(config.out / VECTORS)
     except UserError:
         ledger.close()
@@ -116,15 +119,26 @@ def fit_once(embedder: TfidfEmbedder, config: EmbedConfig, survey: Survey, folde
     fit(embedder, (text.text for text in read_texts(config, config.text) if text.row in drawn), folder)
 
 
-def embed_missing(config: EmbedConfig, known: Likeness, embedder: Embedder, ledger: Ledger) -> None:
+def embed_missing(
+    config: EmbedConfig, setup: Setup, embedder: Embedder, ledger: Ledger, recipe: TextRecipe
+) -> None:
     """Nothing; the ledger holds every row. A text that fails ends the run, after its batch is kept."""
-    size = rows_at_once(known.embedder, config.runtime)
-    batches = batches_of(read_texts(config, known.text), size, ledger)
+    size = rows_at_once(setup.config, config.runtime)
+    batches = batches_of(read_texts(config, recipe), size, ledger)
+    is_here = isinstance(config.runtime.workers, LocalWorkers)
+    results = spread(
+        batches,
+        config.runtime.workers,
+        hold=(lambda: embedder) if is_here else partial(open_embedder, setup),
+        work=embed_texts,
+        device=config.runtime.device if setup.config.type in ("states", "sentence-transformers") else "cpu",
+        num_threads=config.runtime.num_threads,
+    )
     with tqdm(
         total=len(ledger.places), initial=ledger.num_done, desc=config.out.name, unit="record", disable=None,
         leave=False,
     ) as bar:  # fmt: skip
-        for batch, answer in embed_batches(embedder, batches):
+        for _, (batch, answer) in results:
             embedded = expect(answer, ledger.dim)
             ledger.add([text.row for text in batch], embedded)
             if embedded.faults:
@@ -153,15 +167,13 @@ def batches_of(texts: Iterator[Text], size: int, ledger: Ledger) -> Iterator[lis
                 yield batch
 
 
-def embed_batches(embedder: Embedder, batches: Iterator[list[Text]]) -> Iterator[tuple[list[Text], Embedded]]:
-    """Each batch with its vectors, in order."""
-    for batch in batches:
-        try:
-            embedded = embed_batch(embedder, [text.text for text in batch])
-        except UserError as error:
-            first = min(batch, key=lambda text: text.row)
-            raise UserError(f"{first.place}, in a batch of {len(batch)}: {error}") from None
-        yield batch, embedded
+def embed_texts(embedder: Embedder, batch: list[Text]) -> tuple[list[Text], Embedded]:
+    """The batch with its vectors."""
+    try:
+        return batch, embed_batch(embedder, [text.text for text in batch])
+    except UserError as error:
+        first = min(batch, key=lambda text: text.row)
+        raise UserError(f"{first.place}, in a batch of {len(batch)}: {error}") from None
 
 
 def space_of(known: Likeness, config: EmbedConfig, embedder: Embedder, *, dim: int) -> Space:

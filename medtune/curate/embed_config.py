@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from medtune.config import CommandConfig, Config, Input
+from medtune.engines.config import LocalWorkers, Workers, check_workers
 
 TextRecipe = Literal["whole", "asked"]
 """`whole`: all that is said, a question with its options. `asked`: what is asked only, without answers or
@@ -103,9 +104,9 @@ EmbedderConfig = Annotated[
     TfidfEmbedder | SentenceEmbedder | ApiEmbedder | StatesEmbedder, Field(discriminator="type")
 ]
 
-ON_A_DEVICE = frozenset({"device", "num_threads", "batch_size", "max_batch_tokens"})
+ON_A_DEVICE = frozenset({"device", "num_threads", "batch_size", "max_batch_tokens", "workers"})
 HAS_EFFECT = {
-    "tfidf": frozenset[str](),
+    "tfidf": frozenset({"workers"}),
     "sentence-transformers": ON_A_DEVICE,
     "states": ON_A_DEVICE,
     "api": frozenset(
@@ -119,6 +120,8 @@ HAS_EFFECT = {
 class EmbedRuntime(Config):
     """How fast and at what cost. The vectors do not depend on it: all of it may change on resuming."""
 
+    workers: Workers = LocalWorkers()
+    """All but `api`: who does the work."""
     device: str = "auto"
     """Models here: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`."""
     num_threads: int = Field(default=0, ge=0)
@@ -141,6 +144,11 @@ class EmbedRuntime(Config):
     """`api`: what a million tokens cost, in any currency."""
     max_cost: float | None = Field(default=None, gt=0)
     """`api`: refuse before the first request when all of it would cost more, in the currency of the price."""
+
+    @model_validator(mode="after")
+    def _workers_fit_the_device(self) -> "EmbedRuntime":
+        check_workers(self.workers, self.device)
+        return self
 
     @model_validator(mode="after")
     def _cost_has_a_price(self) -> "EmbedRuntime":

@@ -61,8 +61,12 @@ class Sight(Protocol):
         """What must see the whole pool's wording before."""
         ...
 
-    def learn(self, pool: Pool, counts: NDArray[np.float64]) -> None:
-        """Nothing; what the survey of the pool told is taken in, or what does not fit refused."""
+    def learn(self, counts: NDArray[np.float64]) -> None:
+        """Nothing; what the survey of the pool told is taken in."""
+        ...
+
+    def check(self, pool: Pool) -> None:
+        """Nothing, or a UserError when this does not speak of the pool."""
         ...
 
     def blocks(self, shard: Shard) -> Iterator[Block]:
@@ -91,9 +95,12 @@ class ByWords:
         self._files: Sequence[Input] = files
         self._text: TextRecipe = near.text
 
-    def learn(self, pool: Pool, counts: NDArray[np.float64]) -> None:
+    def learn(self, counts: NDArray[np.float64]) -> None:
         """Nothing; the words get their weights."""
         self.counting.learn(counts)
+
+    def check(self, pool: Pool) -> None:
+        """Nothing: the words are the pool's own."""
 
     def blocks(self, shard: Shard) -> Iterator[Block]:
         """The similarities of a shard."""
@@ -124,7 +131,10 @@ class ByVectors:
         self.limits = LIMITS[space.type]
         self.described = phrase("choice_by_vectors", type=space.type, model=space.model)
 
-    def learn(self, pool: Pool, counts: NDArray[np.float64]) -> None:
+    def learn(self, counts: NDArray[np.float64]) -> None:
+        """Nothing: vectors are what they are."""
+
+    def check(self, pool: Pool) -> None:
         """Nothing, or a UserError when the vectors are not those of the pool's rows."""
         prints = np.array([fingerprint(id) for id in self._pool.ids], dtype=np.uint64)
         if len(prints) != len(pool):

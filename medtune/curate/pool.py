@@ -1,6 +1,7 @@
 """The pool that training data is chosen from: where each row stands; records are read when wanted."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -77,8 +78,17 @@ class Pool:
 def read_pool(config: SelectionConfig, counting: Counting | None = None) -> tuple[Pool, NDArray[np.float64]]:
     """The pool, and what `counting` wants to know of all its rows."""
     shards = list_shards(config.pool)
-    surveyor = Surveyor(config, counting)
-    seen = list(work_through(shards, surveyor.look, out=config.out, stage="survey", kind=Survey))
+    seen = list(
+        work_through(
+            shards,
+            out=config.out,
+            stage="survey",
+            kind=Survey,
+            workers=config.runtime.workers,
+            hold=partial(Surveyor, config, counting),
+            work=Surveyor.look,
+        )
+    )
     if not seen:
         raise UserError(f"{', '.join(config.pool)}: no records in the pool")
     pool = Pool(config, shards, seen)

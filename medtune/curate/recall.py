@@ -3,7 +3,7 @@
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -53,8 +53,9 @@ def run(config: RecallConfig) -> Counts:
     questions = read_queries(config)
     sight = open_sight(config, questions)
     pool, counts = read_pool(config, sight.counting)
-    sight.learn(pool, counts)
-    found = search(config, sight, pool, num_questions=len(questions))
+    sight.check(pool)
+    sight.learn(counts)
+    found = search(config, sight, pool, counts)
     chosen = take(pool, found.order, config)
     reasons = list(explain(config, sight, pool, chosen, found))
     told = write_choice(config, pool, chosen, exam_ids=[question.id for question in questions])
@@ -111,16 +112,44 @@ def read_queries(config: RecallConfig) -> list[Question]:
 # ---- which rows, in which order ----
 
 
-def search(config: RecallConfig, sight: Sight, pool: Pool, *, num_questions: int) -> Found:
+class Searcher:
+    """What it takes to search shards."""
+
+    def __init__(self, config: RecallConfig, counts: NDArray[np.float64], is_free: NDArray[np.bool_]) -> None:
+        questions = read_queries(config)
+        self._config, self._is_free, self._num_questions = config, is_free, len(questions)
+        self._sight = open_sight(config, questions)
+        self._sight.learn(counts)
+        self._high = high_of(config, self._sight)
+
+    def find(self, shard: Shard) -> Nearest:
+        """The nearest rows of each question in a shard."""
+        return find_nearest(
+            self._sight.blocks(shard),
+            self._is_free,
+            num_questions=self._num_questions,
+            top_k=self._config.top_k,
+            too_near=self._high,
+        )
+
+    def score(self, shard: Shard) -> RowScores:
+        """How near each row of a shard is to the exam as a whole."""
+        num_best = self._config.rule.num_best if isinstance(self._config.rule, MeanOfBest) else 1
+        return average_best(self._sight.blocks(shard), self._is_free, num_best=num_best, too_near=self._high)
+
+
+def search(config: RecallConfig, sight: Sight, pool: Pool, counts: NDArray[np.float64]) -> Found:
     """The rows that are near enough, in the order of the rule."""
-    high = high_of(config, sight)
+    over = partial(
+        work_through,
+        pool.shards,
+        out=config.out,
+        stage="search",
+        workers=config.runtime.workers,
+        hold=partial(Searcher, config, counts, pool.is_free),
+    )
     if isinstance(config.near, Dsir) or isinstance(config.rule, MeanOfBest):
-        num_best = config.rule.num_best if isinstance(config.rule, MeanOfBest) else 1
-
-        def score(shard: Shard) -> RowScores:
-            return average_best(sight.blocks(shard), pool.is_free, num_best=num_best, too_near=high)
-
-        parts = list(work_through(pool.shards, score, out=config.out, stage="search", kind=RowScores))
+        parts = list(over(kind=RowScores, work=Searcher.score))
         scores = np.concatenate([part.scores for part in parts])
         histogram = np.sum([part.histogram for part in parts], axis=0)
         low = find_floor(config, sight, histogram)
@@ -128,14 +157,7 @@ def search(config: RecallConfig, sight: Sight, pool: Pool, *, num_questions: int
             scores = sample_by_weight(scores, config.near.seed)
         found = Found(by_score(scores, at_least=low), [], low, histogram, 0)
     else:
-
-        def find(shard: Shard) -> Nearest:
-            blocks = sight.blocks(shard)
-            return find_nearest(
-                blocks, pool.is_free, num_questions=num_questions, top_k=config.top_k, too_near=high
-            )
-
-        parts = work_through(pool.shards, find, out=config.out, stage="search", kind=Nearest)
+        parts = over(kind=Nearest, work=Searcher.find)
         nearest = reduce(lambda one, other: merge(one, other, top_k=config.top_k), parts)
         low = find_floor(config, sight, nearest.histogram)
         hits = list_hits(nearest, at_least=low)

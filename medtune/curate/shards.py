@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from medtune.artifact import CHECKPOINTS, read_jsonl, write_bytes
 from medtune.config import Input
+from medtune.engines.config import Workers
+from medtune.engines.workers import spread
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, Preference, Question
 
@@ -19,6 +21,7 @@ Trainable = Dialogue | Document | Preference
 SHARD_ROWS = 65_536
 
 T = TypeVar("T", bound=tuple[object, ...])
+Held = TypeVar("Held")
 
 
 class Shard(NamedTuple):
@@ -88,21 +91,29 @@ def parse_row(file: Input, line: int, content: bytes) -> Trainable:
 
 
 def work_through(
-    shards: Sequence[Shard], work: Callable[[Shard], T], *, out: Path, stage: str, kind: type[T]
+    shards: Sequence[Shard],
+    *,
+    out: Path,
+    stage: str,
+    kind: type[T],
+    workers: Workers,
+    hold: Callable[[], Held],
+    work: Callable[[Held, Shard], T],
 ) -> Iterator[T]:
-    """What the work on each shard gives, in order: named arrays. What a run before had done is read."""
-    with tqdm(
-        total=sum(shard.rows for shard in shards), desc=stage, unit="row", disable=None, leave=False
-    ) as bar:
-        for number, shard in enumerate(shards):
-            path = out / CHECKPOINTS / f"{stage}-{number:06d}.npz"
-            if path.exists():
-                yield load_arrays(path, kind)
-            else:
-                arrays = work(shard)
-                save_arrays(path, arrays)
-                yield arrays
-            bar.update(shard.rows)
+    """What the work on each shard gives, in order: named arrays. What a run before had done is read.
+
+    `hold` and `work` are those of `spread`.
+    """
+    paths = [out / CHECKPOINTS / f"{stage}-{number:06d}.npz" for number in range(len(shards))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    total = sum(shard.rows for shard in shards)
+    done = total - sum(shards[number].rows for number in missing)
+    with tqdm(total=total, initial=done, desc=stage, unit="row", disable=None, leave=False) as bar:
+        jobs = [shards[number] for number in missing]
+        for number, arrays in spread(jobs, workers, hold=hold, work=work):
+            save_arrays(paths[missing[number]], arrays)
+            bar.update(jobs[number].rows)
+    return (load_arrays(path, kind) for path in paths)
 
 
 def save_arrays(path: Path, arrays: tuple[object, ...]) -> None:

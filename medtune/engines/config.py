@@ -120,6 +120,18 @@ class RayWorkers(Config):
 Workers = Annotated[LocalWorkers | RayWorkers, Field(discriminator="type")]
 
 
+def check_workers(workers: LocalWorkers | RayWorkers, device: str) -> None:
+    """Nothing, or a ValueError where workers and device do not go together."""
+    if isinstance(workers, LocalWorkers):
+        return
+    if device.startswith("cuda:"):
+        raise ValueError(f"Ray gives each worker a GPU of its own; say device: cuda, not {device}")
+    if device == "cpu" and workers.num_gpus:
+        raise ValueError("the work is done on the CPU, where workers.num_gpus would be idle; leave that out")
+    if device != "cpu" and workers.num_gpus == 0:
+        raise ValueError("workers.num_gpus: 0 wants device: cpu; 0.5 lets two workers share a GPU")
+
+
 class SpreadRuntime(EngineRuntime):
     """What changes speed and not the answers, for work that can be shared out."""
 
@@ -128,12 +140,5 @@ class SpreadRuntime(EngineRuntime):
 
     @model_validator(mode="after")
     def _workers_fit_the_device(self) -> "SpreadRuntime":
-        if isinstance(self.workers, LocalWorkers):
-            return self
-        if self.device.startswith("cuda:"):
-            raise ValueError(f"Ray gives each worker a GPU of its own; say device: cuda, not {self.device}")
-        if self.device == "cpu" and self.workers.num_gpus:
-            raise ValueError("device: cpu would leave the GPUs of workers.num_gpus idle; leave that out")
-        if self.device != "cpu" and self.workers.num_gpus == 0:
-            raise ValueError("workers.num_gpus: 0 wants device: cpu; 0.5 lets two workers share a GPU")
+        check_workers(self.workers, self.device)
         return self
