@@ -1,7 +1,7 @@
 """One look at every row of the pool: where it begins, whether it holds an exam question, how it is worded."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -102,6 +102,11 @@ def read_questions(source: Input) -> list[Question]:
     if not questions:
         raise UserError(f"{source}: no questions in it")
     return questions
+
+
+def fingerprints(ids: Iterable[str]) -> NDArray[np.uint64]:
+    """(ids,): 8 bytes that stand for each."""
+    return np.fromiter(map(fingerprint, ids), dtype=np.uint64)
 
 
 def fingerprint(id: str) -> int:
