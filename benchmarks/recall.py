@@ -176,10 +176,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.records:
         make_records(folder / RECORDS, arguments.records)
         run = run_contender("survey", sys.executable, settings, folder / "survey")
-        figures = run.figures
-        print(f"{figures['rows']} records of {figures['file']:.0f} bytes looked at in "
-              f"{figures['seconds']:.1f} s, {figures['cpu_seconds']:.1f} s CPU; {figures['held']:.0f} bytes of "
-              f"each stay; peak {run.peak / 1e6:.0f} MB")  # fmt: skip
+        seconds, cpu, held, size = (run.figures[key] for key in ("seconds", "cpu_seconds", "held", "file"))
+        print(f"{run.figures['rows']} records of {size:.0f} bytes looked at in {seconds:.1f} s, "
+              f"{cpu:.1f} s CPU; {held:.0f} bytes of each stay; peak {run.peak / 1e6:.0f} MB")  # fmt: skip
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Vectors(NamedTuple):
     folder: Path
 
     def read_ids(self) -> Iterator[str]:
-        """The record id of each row, read as it is wanted: a list of millions would be the largest thing here."""
+        """The record id of each row, one at a time: a list of millions would take as much as a search."""
         with (self.folder / IDS).open(encoding="utf-8") as lines:
             for line in lines:
                 yield line.rstrip("\n")
