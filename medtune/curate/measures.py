@@ -17,7 +17,7 @@ from medtune.curate.pool import Pool
 from medtune.curate.recall_config import Bm25, Dsir, TextRecipe, Vectors
 from medtune.curate.search import Block, Floats, blocks_of_texts, blocks_of_vectors, read_rows
 from medtune.curate.shards import Shard
-from medtune.curate.survey import Counting, fingerprint
+from medtune.curate.survey import Counting, fingerprints
 from medtune.curate.texts import text_for
 from medtune.curate.vectors import open_vectors, refuse_other_space
 from medtune.errors import UserError
@@ -125,7 +125,7 @@ class ByVectors:
         self._name = near.pool
         self._pool, asked = open_vectors(near.pool), open_vectors(near.questions)
         refuse_other_space(self._pool, asked)
-        _refuse_other_rows(near.questions, asked.ids, (question.id for question in questions))
+        _refuse_other_rows(near.questions, list(asked.read_ids()), [question.id for question in questions])
         self._asked = read_rows(asked.array, 0, len(asked.array))
         space = self._pool.space
         self.limits = LIMITS[space.type]
@@ -136,7 +136,7 @@ class ByVectors:
 
     def check(self, pool: Pool) -> None:
         """Nothing, or a UserError when the vectors are not those of the pool's rows."""
-        prints = np.array([fingerprint(id) for id in self._pool.ids], dtype=np.uint64)
+        prints = fingerprints(self._pool.read_ids())
         if len(prints) != len(pool):
             raise UserError(
                 f"{self._name}: {len(prints)} vectors for {len(pool)} records of the pool; embed its files"
@@ -161,9 +161,8 @@ class ByVectors:
         return np.concatenate([read_rows(self._pool.array, row, row + 1) for row in rows])
 
 
-def _refuse_other_rows(folder: object, ids: Sequence[str], wanted: Iterator[str]) -> None:
+def _refuse_other_rows(folder: object, ids: Sequence[str], names: Sequence[str]) -> None:
     """Nothing, or a UserError when vectors are not those of the questions."""
-    names = list(wanted)
     if len(ids) != len(names):
         raise UserError(f"{folder}: {len(ids)} vectors for {len(names)} questions; embed the same file")
     for number, (id, name) in enumerate(zip(ids, names, strict=True), 1):

@@ -75,8 +75,9 @@ def blocks_of_vectors(vectors: np.memmap, questions: Floats, shard: Shard, *, na
 
     A row that is no unit vector, such as one of zeros or NaN, is a fault of `name`.
     """
+    room = np.empty((min(VECTOR_ROWS, shard.rows), vectors.shape[1]), dtype=np.float32)
     for first in range(shard.first, shard.first + shard.rows, VECTOR_ROWS):
-        block = read_rows(vectors, first, min(first + VECTOR_ROWS, shard.first + shard.rows))
+        block = read_rows(vectors, first, min(first + VECTOR_ROWS, shard.first + shard.rows), room=room)
         squares = np.einsum("ij,ij->i", block, block)
         is_unit = np.abs(squares - 1) < UNIT_SLACK
         if not is_unit.all():
@@ -88,13 +89,18 @@ def blocks_of_vectors(vectors: np.memmap, questions: Floats, shard: Shard, *, na
         yield Block(first, questions @ block.T)
 
 
-def read_rows(vectors: np.memmap, first: int, last: int) -> Floats:
-    """(last - first, dim): rows from disk. What is read through the map itself would stay in memory."""
+def read_rows(vectors: np.memmap, first: int, last: int, *, room: Floats | None = None) -> Floats:
+    """(last - first, dim): rows from disk. What is read through the map itself would stay in memory.
+
+    `room`: where they are put; room used again is room that need not be cleared, which takes as long.
+    """
     dim = vectors.shape[1]
     offset = vectors.offset + first * dim * vectors.itemsize
     assert vectors.filename
     rows = np.fromfile(vectors.filename, dtype=vectors.dtype, count=(last - first) * dim, offset=offset)
-    return torch.from_numpy(rows).float().numpy().reshape(-1, dim)  # NumPy takes four times as long
+    block = np.empty((last - first, dim), dtype=np.float32) if room is None else room[: last - first]
+    torch.from_numpy(block).copy_(torch.from_numpy(rows).view(-1, dim))  # NumPy takes four times as long
+    return block
 
 
 def find_nearest(
@@ -160,7 +166,7 @@ def _best_of(scores: Floats, first: int, top_k: int, *, floor: Floats) -> tuple[
         wanted &= scores > NOWHERE
     question, column = np.divmod(np.flatnonzero(wanted), num_rows)
     values = scores[question, column]
-    order = np.lexsort((column, -values, question))
+    order = np.lexsort((-values, question))  # stable: of equal ones the earlier column stays before
     question, column, values = question[order], column[order], values[order]
     counts = np.bincount(question, minlength=num_questions)
     rank = np.arange(len(question)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,5 +1,6 @@
 """Vectors that `embed` made, what they mean, and whether those of two directories may be compared."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -46,14 +47,18 @@ class Space(Row):
 
 
 class Vectors(NamedTuple):
-    """Vectors with the records that they stand for."""
+    """Vectors and what they mean."""
 
     array: np.memmap
     """(n, dim), float16 or float32, rows of unit length; on disk until it is read."""
-    ids: list[str]
-    """The record id of each row."""
     space: Space
     folder: Path
+
+    def read_ids(self) -> Iterator[str]:
+        """The record id of each row, one at a time: a list of millions would take as much as a search."""
+        with (self.folder / IDS).open(encoding="utf-8") as lines:
+            for line in lines:
+                yield line.rstrip("\n")
 
 
 def open_vectors(folder: Input) -> Vectors:
@@ -63,7 +68,6 @@ def open_vectors(folder: Input) -> Vectors:
         if not (home / name).is_file():
             raise UserError(f"{folder}: holds no {name}; name a directory that `medtune embed` made")
     space = read_space(home)
-    ids = (home / IDS).read_text(encoding="utf-8").split("\n")[:-1]
     try:
         array = np.load(home / VECTORS, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -73,12 +77,14 @@ def open_vectors(folder: Input) -> Vectors:
             f"{home / VECTORS}: {array.dtype} numbers in {array.ndim} dimensions; rows of float16 or float32 "
             "are wanted"
         )
-    if array.shape != (len(ids), space.dim):
+    vectors = Vectors(array, space, home)
+    num_ids = sum(1 for _ in vectors.read_ids())
+    if array.shape != (num_ids, space.dim):
         raise UserError(
             f"{home / VECTORS}: {array.shape[0]} rows of {array.shape[1]} numbers, where {IDS} has "
-            f"{len(ids)} lines and {SPACE} says {space.dim} numbers; embed again"
+            f"{num_ids} lines and {SPACE} says {space.dim} numbers; embed again"
         )
-    return Vectors(array, ids, space, home)
+    return vectors
 
 
 def read_space(home: Path) -> Space:
