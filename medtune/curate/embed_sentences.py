@@ -38,7 +38,7 @@ class SentenceModel:
                 device=str(pick_device(runtime.device)),
                 trust_remote_code=False,
                 truncate_dim=config.dimensions,
-                model_kwargs={"dtype": torch_dtype(config.dtype)},
+                model_kwargs={"dtype": torch_dtype(config.dtype), "use_safetensors": True},
             ).eval()
         except UNLOADABLE as error:
             raise UserError(f"{config.model}: cannot be loaded: {' '.join(str(error).split())}") from None
