@@ -1,7 +1,7 @@
 """BM25 over characters and their pairs: how much of what a question says a record says, rare signs first.
 
 Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", section 3.2, with Lucene's idf, which is
-never negative. Characters and pairs found more than words by jieba, or longer n-grams: docs/how-to/recall.md.
+never negative. Characters and pairs found more than words by jieba, or longer n-grams: docs/how-to/choose.md.
 """
 
 from collections.abc import Sequence

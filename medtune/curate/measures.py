@@ -1,5 +1,6 @@
 """How near the rows of a pool are to questions: by their words, or by vectors that `embed` made."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -47,6 +48,11 @@ lie near each other, so that only their order tells."""
 
 WORDING = HashingVectorizer(analyzer="char", ngram_range=(2, 3), n_features=2**20, alternate_sign=False)
 """Two texts that share all but a few words have a cosine near 1 by it."""
+
+
+def name_model(model: str) -> str:
+    """The model's name; of a digest its beginning."""
+    return model[:12] if re.fullmatch("[0-9a-f]{64}", model) else model
 
 
 class Sight(Protocol):
@@ -129,7 +135,7 @@ class ByVectors:
         self._asked = read_rows(asked.array, 0, len(asked.array))
         space = self._pool.space
         self.limits = LIMITS[space.type]
-        self.described = phrase("choice_by_vectors", type=space.type, model=space.model)
+        self.described = phrase("choice_by_vectors", type=space.type, model=name_model(space.model))
 
     def learn(self, counts: NDArray[np.float64]) -> None:
         """Nothing: vectors are what they are."""

@@ -13,6 +13,8 @@ from medtune.reports.phrases import phrase
 
 NUM_BINS = 20
 """Rows of the table of similarities."""
+MOST_SOURCES = 20
+"""Sources with a row of their own."""
 SUBJECT_COLUMNS = ("questions", "none", "records", "mean", "least", "most")
 SOURCE_COLUMNS = ("source", "chosen", "pool", "of_pool")
 COLUMNS = (*SUBJECT_COLUMNS, *SOURCE_COLUMNS)
@@ -138,11 +140,19 @@ def tabulate_similarities(choice: Choice) -> Table:
 
 
 def tabulate_sources(choice: Choice) -> Table:
-    """How much of each source was chosen."""
+    """How much of each source was chosen, those that gave most first."""
+    told = sorted(
+        zip(choice.sources, choice.chosen_from, choice.in_pool, strict=True),
+        key=lambda row: (-row[1], row[0]),
+    )
+    shown, others = told[:MOST_SOURCES], told[MOST_SOURCES:]
     rows: list[tuple[Cell, ...]] = [
-        (source or "-", chosen, in_pool, round(chosen / in_pool, 4))
-        for source, in_pool, chosen in zip(choice.sources, choice.in_pool, choice.chosen_from, strict=True)
+        (source or "-", chosen, in_pool, round(chosen / in_pool, 4)) for source, chosen, in_pool in shown
     ]
+    if others:
+        chosen, in_pool = sum(row[1] for row in others), sum(row[2] for row in others)
+        name = phrase("row_choice_others", count=len(others))
+        rows.append((name, chosen, in_pool, round(chosen / in_pool, 4)))
     return Table(
         name="sources",
         title=phrase("title_choice_sources"),
