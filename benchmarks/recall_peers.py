@@ -41,6 +41,7 @@ def run_medtune(settings: dict[str, Any]) -> Figures:
     from medtune.curate.shards import SHARD_ROWS, Shard, work_through
     from medtune.curate.survey import fingerprints
     from medtune.curate.vectors import open_vectors
+    from medtune.engines.config import LocalWorkers
 
     assert settings["block_rows"] == VECTOR_ROWS, "all multiply blocks of one size"
     folder = Path(settings["folder"])
@@ -57,11 +58,19 @@ def run_medtune(settings: dict[str, Any]) -> Figures:
         for first in range(0, num_rows, SHARD_ROWS)
     ]
 
-    def find(shard: Shard) -> Nearest:
+    def find(_: None, shard: Shard) -> Nearest:
         blocks = blocks_of_vectors(pool.array, questions, shard, name=str(pool.folder))
         return find_nearest(blocks, is_free, num_questions=len(questions), top_k=top_k, too_near=0.95)
 
-    parts = work_through(shards, find, out=Path.cwd(), stage="search", kind=Nearest)
+    parts = work_through(
+        shards,
+        out=Path.cwd(),
+        stage="search",
+        kind=Nearest,
+        workers=LocalWorkers(),
+        hold=lambda: None,
+        work=find,
+    )
     nearest = reduce(lambda one, other: merge(one, other, top_k=top_k), parts)
     figures = watch.read()
     np.savez(FOUND, rows=nearest.rows, similarities=nearest.similarities)
