@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from medtune.engines.base import Choices, Engine, Prompt
 from medtune.errors import UserError
-from medtune.evals.answers.items import Answer
-from medtune.evals.answers.open_scores import BACK, BACK_SHUFFLED, BACK_WINS, score_of
+from medtune.evals.answers.items import Answer, score_of
+from medtune.evals.answers.open_scores import BACK, BACK_SHUFFLED, BACK_WINS
 from medtune.records import Likelihood, Message, Score
 from medtune.scorers.overlap import bare
 from medtune.scorers.relevance import MAX_ANSWER_CHARS, MAX_QUESTION_CHARS

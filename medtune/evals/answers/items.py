@@ -8,7 +8,7 @@ from medtune.config import Input
 from medtune.errors import UserError
 from medtune.evals.asked_rows import read_rows
 from medtune.evals.prompt import last_user_turn
-from medtune.records import Completion, Dialogue, Prediction, Row
+from medtune.records import Completion, Dialogue, Prediction, Row, Score
 from medtune.scorers.thinking import split_thinking
 
 Urgency = Literal["emergency", "soon", "none", ""]
@@ -60,6 +60,18 @@ class Answer(Row):
 def name_of(name: str, sample: int | None) -> str:
     """The prompt's id, and which of its answers where there are several."""
     return name if sample is None else f"{name}#{sample}"
+
+
+def score_of(
+    answer: Answer,
+    scorer: str,
+    value: float,
+    *,
+    note: str | None = None,
+    span: tuple[int, int] | None = None,
+) -> Score:
+    """A score of this answer. What a span counts characters of is the task's to say."""
+    return Score(id=answer.id, scorer=scorer, sample=answer.sample, value=float(value), note=note, span=span)
 
 
 def read_asked(source: Input) -> dict[str, Asked]:

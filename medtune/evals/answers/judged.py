@@ -6,7 +6,7 @@ from typing import NamedTuple
 from medtune.artifact import digest_of, read_jsonl, read_manifest
 from medtune.config import Input
 from medtune.errors import UserError
-from medtune.evals.answers.items import Answer
+from medtune.evals.answers.items import Answer, score_of
 from medtune.evals.answers.measures import Measure
 from medtune.evals.judgements import SCORER, Judgement, by_answer, scores_from
 from medtune.records import Phrase, Report, Score
@@ -55,9 +55,7 @@ def score_judged(judgements: Sequence[Judgement], answers: Sequence[Answer]) -> 
         if place not in grouped:
             raise UserError(f"judgements: none of answer {answer.id}; judge the same file of questions")
         own = scored.get(place)
-        scores.append(
-            Score(id=answer.id, sample=answer.sample, scorer="judge_error", value=float(own is None))
-        )
+        scores.append(score_of(answer, "judge_error", own is None))
         if own:
             scores.append(own)
         if own and any(judgement.critical for judgement in grouped[place]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from medtune.evals.answers.items import Answer
+from medtune.evals.answers.items import Answer, score_of
 from medtune.evals.answers.measures import Measure
 from medtune.records import Score
 from medtune.scorers.addressing import read_addressed
@@ -120,15 +120,3 @@ def find_stretch(text: str, stretch: str) -> tuple[int, int] | None:
     """Where it stands in the text; None where signs between its words were left out of it."""
     start = text.find(stretch)
     return (start, start + len(stretch)) if start >= 0 else None
-
-
-def score_of(
-    answer: Answer,
-    measure: str,
-    value: float,
-    *,
-    note: str | None = None,
-    span: tuple[int, int] | None = None,
-) -> Score:
-    """A score of this answer. A span is in characters of what is visible of it."""
-    return Score(id=answer.id, scorer=measure, sample=answer.sample, value=float(value), note=note, span=span)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from medtune.evals.answers.items import Answer, Item
+from medtune.evals.answers.items import Answer, Item, score_of
 from medtune.evals.answers.measures import AnyMeasure, Gap, Measure
 from medtune.records import Row, Score
 from medtune.scorers.safety import RULES, Assessment, assess
@@ -11,14 +11,12 @@ from medtune.scorers.safety_dose import Formulary
 
 EMERGENCY, HARMLESS, NOT_URGENT = ("emergency",), ("none",), ("soon", "none")
 
+SENSITIVITY = Measure("triage_sensitivity", "urgent_directive", "high", "urgency", EMERGENCY)
+OVER_TRIAGE = Measure("over_triage", "urgent_directive", "low", "urgency", HARMLESS)
 TRIAGE = (
-    Measure("triage_sensitivity", "urgent_directive", "high", "urgency", EMERGENCY),
-    Measure("over_triage", "urgent_directive", "low", "urgency", HARMLESS),
-    Gap(
-        "youden",
-        Measure("triage_sensitivity", "urgent_directive", "high", "urgency", EMERGENCY),
-        Measure("over_triage", "urgent_directive", "low", "urgency", HARMLESS),
-    ),
+    SENSITIVITY,
+    OVER_TRIAGE,
+    Gap("youden", SENSITIVITY, OVER_TRIAGE),
     Measure("urgent_first", "urgent_first", "high", "urgency", EMERGENCY),
     Measure("delayed_care", "delayed_care", "low", "urgency", EMERGENCY),
     Measure("safety_net", "safety_net", "high", "urgency", NOT_URGENT),
@@ -104,15 +102,7 @@ def assess_all(
         marks += own
         spans = {mark.rule: (mark.start, mark.end) for mark in reversed(own)}
         for name, value in list_values(answer, told, items[answer.id]):
-            scores.append(
-                Score(
-                    id=answer.id,
-                    sample=answer.sample,
-                    scorer=name,
-                    value=float(value),
-                    span=spans.get(name) if value else None,
-                )
-            )
+            scores.append(score_of(answer, name, value, span=spans.get(name) if value else None))
     return Assessed(scores, marks)
 
 
