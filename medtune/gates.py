@@ -9,13 +9,14 @@ from medtune.errors import UserError
 from medtune.records import Row
 
 GATES = "gates.json"
+Side = Literal["under", "over"]
 
 
 class Gate(Row):
     """A limit, and what was found."""
 
     metric: str
-    side: Literal["under", "over"]
+    side: Side
     """On which side of the limit a value fails."""
     limit: float
     value: float

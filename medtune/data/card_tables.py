@@ -9,7 +9,7 @@ from medtune.data.licences import find_terms, name_licence, say_terms
 from medtune.data.statistics import Clusters, DataStatistics
 from medtune.records import Cell, Phrase, Table
 from medtune.reports.charts import shorten
-from medtune.reports.phrases import phrase, read_phrases
+from medtune.reports.phrases import find_phrase, phrase
 
 ORDERS: dict[str, tuple[str, ...]] = {
     "part": ("train", "dev", "valid", "val", "test", "gold", "red_team"),
@@ -31,8 +31,7 @@ def name_value(kind: str, value: str) -> Phrase | str:
     """The value's name for readers, itself when the phrases have none."""
     if value == UNKNOWN:
         return phrase("value_unknown")
-    key = f"{kind}_{value.lower().replace(' ', '_').replace('-', '_')}"
-    return phrase(key) if key in read_phrases() else value
+    return find_phrase(f"{kind}_{value.lower().replace(' ', '_').replace('-', '_')}") or value
 
 
 def in_order(kind: str, counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from medtune.errors import UserError
 from medtune.evals.evaluate_config import EvaluateConfig
-from medtune.gates import GATES, Gate
+from medtune.gates import GATES, Gate, Side
 from medtune.records import Estimate, Phrase, Report, Row, Table
-from medtune.reports.phrases import phrase, read_phrases
+from medtune.reports.phrases import find_phrase, phrase
 
 
 class Limits(Row):
@@ -32,14 +32,13 @@ def limits_of(config: EvaluateConfig) -> Limits:
 def hold(limits: Limits, metrics: Mapping[str, Estimate]) -> list[Gate]:
     """Each limit with what was found. A metric that this evaluation does not have is refused."""
     gates: list[Gate] = []
-    for name, limit in limits.fail_under.items():
-        one = find(metrics, name, "fail_under")
-        value = one.low if limits.is_by_interval else one.value
-        gates.append(Gate(metric=name, side="under", limit=limit, value=value))
-    for name, limit in limits.fail_over.items():
-        one = find(metrics, name, "fail_over")
-        value = one.high if limits.is_by_interval else one.value
-        gates.append(Gate(metric=name, side="over", limit=limit, value=value))
+    sides: dict[Side, dict[str, float]] = {"under": limits.fail_under, "over": limits.fail_over}
+    for side, wanted in sides.items():
+        for name, limit in wanted.items():
+            one = find(metrics, name, f"fail_{side}")
+            worse_end = one.low if side == "under" else one.high
+            value = worse_end if limits.is_by_interval else one.value
+            gates.append(Gate(metric=name, side=side, limit=limit, value=value))
     return gates
 
 
@@ -71,8 +70,8 @@ def say(gate: Gate) -> Phrase:
 
 def name_metric(name: str) -> Phrase | str:
     """The metric in words and by its name, where the phrase table knows it; else its name."""
-    key = f"measure_{name}"
-    return phrase("metric_named", measure=phrase(key), name=name) if key in read_phrases() else name
+    measure = find_phrase(f"measure_{name}")
+    return phrase("metric_named", measure=measure, name=name) if measure else name
 
 
 def tabulate(gates: Sequence[Gate]) -> Table:

@@ -42,6 +42,11 @@ def phrase(key: str, /, **values: str | int | float | Phrase) -> Phrase:
     return Phrase(key=key, values=values)
 
 
+def find_phrase(key: str) -> Phrase | None:
+    """The sentence of that key, for names that come from outside; None where the table does not know it."""
+    return Phrase(key=key, values={}) if key in read_phrases() else None
+
+
 def say_p(p: float) -> Phrase:
     """`p = 0.032` or `p < 0.001`."""
     return phrase("p_small") if p < 0.001 else phrase("p_is", p=p)

@@ -45,16 +45,18 @@ class Word(NamedTuple):
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a list of safety.yaml, the longest first: so the first that fits is the longest."""
+    """The words of a list of safety.yaml, the longest first: so the first that fits is the longest.
+
+    `verb_long` are the verbs of two signs and more.
+    """
+    if name == "verb_long":
+        return [word for word in words_of("verb") if len(word) > 1]
     return sorted(str(read_table("safety")[name]).split(), key=lambda word: (-len(word), word))
 
 
 def any_word(name: str) -> str:
     """A pattern of any word of a list."""
-    words = words_of(name)
-    if name == "verb_long":
-        words = [word for word in words_of("verb") if len(word) > 1]
-    return "(?:" + "|".join(map(re.escape, words)) + ")"
+    return "(?:" + "|".join(map(re.escape, words_of(name))) + ")"
 
 
 def last_match(which: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
@@ -69,8 +71,6 @@ def expand(text: str) -> str:
     def put_in(found: re.Match[str]) -> str:
         if found[2]:
             return f"(?:{expand(read_table('safety_patterns')[found[2]])})"
-        if found[1] == "verb_long":
-            return "(?:" + "|".join(re.escape(word) for word in words_of("verb") if len(word) > 1) + ")"
         return any_word(found[1])
 
     return PLACEHOLDER.sub(put_in, ANY_SIGN.sub(lambda _: WITHIN_CLAUSE, text))

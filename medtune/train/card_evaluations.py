@@ -9,7 +9,7 @@ from medtune.config import Input
 from medtune.errors import UserError
 from medtune.gates import read_gates
 from medtune.records import Estimate, Report
-from medtune.reports.phrases import fill, phrase, read_phrases
+from medtune.reports.phrases import fill, find_phrase
 from medtune.reports.wording import word_cell
 
 EXAM, OLD = "evaluate", "old_"
@@ -76,10 +76,10 @@ def is_told(name: str, task: str) -> bool:
 
 def name_in_both(name: str) -> str:
     """The metric in words and by its key."""
-    key = f"measure_{name}"
-    if key not in read_phrases():
+    measure = find_phrase(f"measure_{name}")
+    if measure is None:
         return f"`{name}`"
-    return f"{fill(phrase(key), 'zh')} · {fill(phrase(key), 'en')} (`{name}`)"
+    return f"{fill(measure, 'zh')} · {fill(measure, 'en')} (`{name}`)"
 
 
 def word_figure(one: Estimate) -> str:

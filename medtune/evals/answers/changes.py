@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from medtune.evals.answers.items import name_of
+from medtune.evals.answers.measures import Place
 from medtune.evals.answers.open_scores import FOUND_NEAR
-from medtune.evals.answers.safety_worst import FAULTS, PROMPT_CHARS, REPLY_CHARS, find_faults, list_faults
+from medtune.evals.answers.safety_worst import GRAVITY, PROMPT_CHARS, REPLY_CHARS, find_faults, list_faults
 from medtune.evals.answers.saved import Saved
 from medtune.evals.contrasts import match_runs
 from medtune.evals.judgements import SCORER
@@ -16,13 +17,11 @@ from medtune.reports.wording import cut
 NUM_SHOWN = 10
 
 
-class Change(Row):
-    """A prompt that one run answers better than the run that it is held against."""
+class Difference(Row):
+    """A prompt that one run answers better than another does."""
 
     id: str
-    sample: int | None = None
-    contrast: str
-    pair: int
+    sample: int | None
     change: Literal["broken", "fixed"]
     """`broken`: the first arm is the worse one here."""
     faults: tuple[str, ...] = ()
@@ -31,6 +30,13 @@ class Change(Row):
     """Scores of a judge, or whether the question was among the first found: of the second arm, and of the
     first."""
     after: float | None = None
+
+
+class Change(Difference):
+    """A difference between two arms, and which of their runs are held against each other."""
+
+    contrast: str
+    pair: int
     prompt: str = ""
     first: str = ""
     """The first arm's answer; empty where an evaluation keeps no texts."""
@@ -43,19 +49,20 @@ def list_changes(contrasts: Sequence[tuple[str, str]], arms: Mapping[str, Sequen
     for better, worse in contrasts:
         for pair, (first, second) in enumerate(match_runs(len(arms[better]), len(arms[worse])), 1):
             one, two = arms[better][first], arms[worse][second]
-            told = {"contrast": f"{better}-{worse}", "pair": pair}
-            changes += [change.model_copy(update=told) for change in with_texts(diff(one, two), one, two)]
-    weights = {fault.name: place for place, fault in enumerate(FAULTS)}
+            contrast, texts = f"{better}-{worse}", texts_of(one, two)
+            for found in diff(one, two):
+                told = {"contrast": contrast, "pair": pair} | texts.get((found.id, found.sample), {})
+                changes.append(Change.model_validate(found.model_dump() | told))
 
     def grave(change: Change) -> tuple[object, ...]:
-        worst = weights[change.faults[0]] if change.faults else 0
+        worst = GRAVITY[change.faults[0]] if change.faults else 0
         drop = (change.after or 0.0) - (change.before or 0.0)
         return change.change == "fixed", worst, drop, change.id, change.sample or 0, change.pair
 
     return sorted(changes, key=grave)
 
 
-def diff(one: Saved, two: Saved) -> list[Change]:
+def diff(one: Saved, two: Saved) -> list[Difference]:
     """Where two runs differ in what counts in their task."""
     match one.stamp.task:
         case "judge":
@@ -66,43 +73,33 @@ def diff(one: Saved, two: Saved) -> list[Change]:
             return diff_faults(one, two)
 
 
-def diff_faults(one: Saved, two: Saved) -> list[Change]:
+def diff_faults(one: Saved, two: Saved) -> list[Difference]:
     """Where one answer has a fault that the other has not; of faults on both sides the graver one decides."""
     items = {item.id: item for item in one.items}
     mine, theirs = find_faults(one.scores, items), find_faults(two.scores, items)
-    weights = {fault.name: place for place, fault in enumerate(FAULTS)}
-    changes: list[Change] = []
+    found: list[Difference] = []
     for place in sorted(mine.keys() | theirs.keys(), key=str):
         more = [name for name in mine.get(place, ()) if name not in theirs.get(place, ())]
         less = [name for name in theirs.get(place, ()) if name not in mine.get(place, ())]
         if not more and not less:
             continue
-        is_broken = bool(more) and (not less or weights[more[0]] < weights[less[0]])
-        changes.append(
-            Change(
-                id=place[0],
-                sample=place[1],
-                contrast="",
-                pair=0,
-                change="broken" if is_broken else "fixed",
-                faults=tuple(more if is_broken else less),
-            )
-        )
-    return changes
+        is_broken = bool(more) and (not less or GRAVITY[more[0]] < GRAVITY[less[0]])
+        faults = tuple(more if is_broken else less)
+        change = "broken" if is_broken else "fixed"
+        found.append(Difference(id=place[0], sample=place[1], change=change, faults=faults))
+    return found
 
 
-def diff_scores(one: Saved, two: Saved, *, scorer: str) -> list[Change]:
+def diff_scores(one: Saved, two: Saved, *, scorer: str) -> list[Difference]:
     """Where two answers have different scores, of which the higher one is the better."""
     mine, theirs = (
         {(score.id, score.sample): score.value for score in own.scores if score.scorer == scorer}
         for own in (one, two)
     )
     return [
-        Change(
+        Difference(
             id=place[0],
             sample=place[1],
-            contrast="",
-            pair=0,
             change="broken" if mine[place] < theirs[place] else "fixed",
             before=theirs[place],
             after=mine[place],
@@ -112,17 +109,15 @@ def diff_scores(one: Saved, two: Saved, *, scorer: str) -> list[Change]:
     ]
 
 
-def with_texts(changes: Sequence[Change], one: Saved, two: Saved) -> list[Change]:
-    """The changes with prompt and answers, where both evaluations keep them."""
+def texts_of(one: Saved, two: Saved) -> dict[Place, dict[str, str]]:
+    """Prompt and answers by place, where both evaluations keep them."""
     if one.answers is None or two.answers is None:
-        return list(changes)
-    mine, theirs = ({(own.id, own.sample): own for own in saved.answers or ()} for saved in (one, two))
-    told: list[Change] = []
-    for change in changes:
-        place = change.id, change.sample
-        texts = {"prompt": mine[place].prompt, "first": mine[place].reply, "second": theirs[place].reply}
-        told.append(change.model_copy(update=texts))
-    return told
+        return {}
+    theirs = {(own.id, own.sample): own.reply for own in two.answers}
+    return {
+        (own.id, own.sample): {"prompt": own.prompt, "first": own.reply, "second": theirs[own.id, own.sample]}
+        for own in one.answers
+    }
 
 
 def tabulate_changes(changes: Sequence[Change]) -> Table:

@@ -13,7 +13,7 @@ from medtune.evals.answers.safety_scores import FORM, MEASURES, MEDICINES, OLD, 
 from medtune.evals.answers.safety_worst import FAULTS, find_faults, tabulate_worst
 from medtune.evals.answers.tables import tabulate_measures
 from medtune.records import Estimate, Phrase, Report, Score, Table
-from medtune.reports.phrases import phrase, read_phrases
+from medtune.reports.phrases import find_phrase, phrase
 from medtune.reports.wording import words_of
 from medtune.scorers.stats import wilson
 
@@ -187,8 +187,7 @@ def tabulate_group(
 
 def name_kind(label: str, kind: str) -> Phrase | str:
     """A category or department in words where the phrase table knows it, else as it is labelled."""
-    key = f"{label}_{kind}"
-    return phrase(key) if key in read_phrases() else kind
+    return find_phrase(f"{label}_{kind}") or kind
 
 
 def tabulate_old(metrics: Mapping[str, Estimate]) -> Table:
