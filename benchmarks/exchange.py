@@ -19,7 +19,8 @@ from medtune.artifact import write_jsonl
 from medtune.commands import run_command
 from medtune.config import SAMPLES, Input
 from medtune.data.config import PrepareConfig
-from medtune.engines.loading import load_tokenizer, save_model
+from medtune.engines.loading import save_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.evals.config import ExportExamConfig, ImportScoresConfig
 from medtune.records import Document, content_id
 from medtune.train.config import NewModel, TokenizerConfig

@@ -49,7 +49,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from medtune.artifact import write_jsonl
 from medtune.config import SAMPLES, Input
-from medtune.engines.loading import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.records import Dialogue, Document, Message, content_id
 from medtune.train.columns import dialogue_columns
 from medtune.train.config import TokenizerConfig

@@ -74,7 +74,8 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     def make(tokenizer_dir: Path, family: str = "qwen3", seed: int = 1, context: int = 256) -> Path:
         import torch
 
-        from medtune.engines.loading import load_tokenizer, save_model
+        from medtune.engines.loading import save_model
+        from medtune.engines.tokenizing import load_tokenizer
         from medtune.train.config import NewModel
         from medtune.train.model import build_model
 

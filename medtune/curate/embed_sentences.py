@@ -14,7 +14,8 @@ from medtune.curate.embed_config import EmbedRuntime, Role, SentenceEmbedder
 from medtune.curate.embedders import Basis, Embedded
 from medtune.curate.vectors import Prompts
 from medtune.engines.batching import batch_by_length
-from medtune.engines.loading import UNLOADABLE, locate, pick_device, torch_dtype
+from medtune.engines.loading import pick_device, torch_dtype
+from medtune.engines.tokenizing import UNLOADABLE, locate
 from medtune.errors import UserError
 
 PASSAGE_PROMPTS = ("document", "passage", "corpus")

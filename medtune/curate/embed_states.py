@@ -9,8 +9,9 @@ from medtune.artifact import digest_of
 from medtune.curate.embed_config import EmbedRuntime, StatesEmbedder
 from medtune.curate.embedders import Basis, Embedded
 from medtune.engines.batching import batch_by_length
-from medtune.engines.loading import load_model, load_tokenizer, pick_device
+from medtune.engines.loading import load_model, pick_device
 from medtune.engines.rendering.control import begin_of_text, encode_plain
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 
 

@@ -13,8 +13,8 @@ from medtune.curate.config import SelectionConfig
 from medtune.curate.leaks import Leak
 from medtune.curate.shards import Shard, Trainable, list_shards, parse_row, work_through
 from medtune.curate.survey import Counting, Survey, Surveyor
-from medtune.engines.hf import load_tokenizer
 from medtune.engines.rendering.render import encode, render_dialogue
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.lineage import EXAM_ITEMS
 from medtune.records import Dialogue, Document, Message

@@ -198,7 +198,7 @@ def open_engine(config: HfEngine | HttpEngine | LaunchEngine | FakeEngine, runti
 
 def check_choices(config: HfEngine, choices: Choices) -> None:
     """Nothing, or a UserError where a candidate has no likelihood of its own. No weights are loaded."""
-    from medtune.engines.hf import open_tokenizer  # torch
     from medtune.engines.rendering.asking import encode_candidates  # transformers
+    from medtune.engines.tokenizing import open_tokenizer  # torch
 
     list(encode_candidates(open_tokenizer(config), [(choices.prompt, list(choices.candidates.values()))]))

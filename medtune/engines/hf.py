@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 import transformers
 from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel
 
 from medtune.engines.base import (
     Asked,
@@ -29,24 +29,14 @@ from medtune.engines.decoding.likelihood import score_trees
 from medtune.engines.decoding.reading import encode_texts, read_rows
 from medtune.engines.decoding.scribing import Scribe
 from medtune.engines.decoding.sharing import Job, Sharing
-from medtune.engines.loading import check_base, load_model, load_tokenizer, pick_device, quantization_of
+from medtune.engines.loading import check_base, load_model, pick_device, quantization_of
 from medtune.engines.rendering.asking import check_thinking, encode_candidates, show_prompt
-from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.ending import list_ids
 from medtune.engines.rendering.render import stop_ids
 from medtune.engines.rendering.trees import Tree, grow_tree
+from medtune.engines.tokenizing import open_tokenizer
 from medtune.errors import UserError
 from medtune.records import Completion, Likelihood
-
-
-def open_tokenizer(config: HfEngine) -> PreTrainedTokenizerBase:
-    """The tokenizer that the answers are trained on: an adapter's own, where it was saved with one."""
-    adapter = config.adapter
-    has_own = adapter is not None and (adapter.path / "tokenizer.json").is_file()
-    tokenizer = load_tokenizer(adapter if adapter is not None and has_own else config.model)
-    if config.template or config.thinking:
-        dress(tokenizer, template=config.template, thinking=config.thinking)
-    return tokenizer
 
 
 class HfInProcess:

@@ -1,4 +1,4 @@
-"""Models, tokenizers and adapters from directories and hubs, quantised where they are to be."""
+"""Models and adapters from directories and hubs, quantised where they are to be."""
 
 import json
 import logging
@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from peft import (
     PeftConfig,
     PeftModel,
@@ -19,10 +18,9 @@ from peft import (
     load_peft_weights,
     set_peft_model_state_dict,
 )
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -32,61 +30,12 @@ from transformers.utils.logging import disable_progress_bar
 from medtune.artifact import digest_of, read_manifest
 from medtune.config import Input
 from medtune.engines.config import Quantize
+from medtune.engines.tokenizing import UNLOADABLE, WEIGHTS, locate
 from medtune.engines.vetting import vet
 from medtune.errors import UserError, require
-from medtune.hub import fetch
 
-UNLOADABLE = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError)
-"""What the libraries raise on files that are damaged, of another shape, or not of their kind."""
 QUANTIZATION = "quantization.json"
 """Beside an adapter whose base was quantised: how. Whoever loads the adapter quantises the base alike."""
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
-
-
-class Loadable(NamedTuple):
-    """What transformers' from_pretrained wants of a model: never remote code, never pickles."""
-
-    name: str
-    revision: str | None
-
-
-def locate(source: Input, *files: str) -> Loadable:
-    """Where to load from. A directory must hold one of `files`; the error says which is missing."""
-    if source.is_hub_id:
-        name, _, revision = source.partition("@")
-        return Loadable(name, revision or None)
-    if source.scheme:
-        return Loadable(str(fetch(source)), None)
-    folder = source.path
-    if not folder.is_dir():
-        raise UserError(f"{source}: no such model directory")
-    if files and not any(next(folder.glob(pattern), None) for pattern in files):
-        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-        if files == WEIGHTS and pickles:
-            raise UserError(
-                f"{source}: its weights are pickles ({pickles[0]}), which can run code when they are read; "
-                "save it as safetensors where you trust it"
-            )
-        raise UserError(
-            f"{source}: holds none of {', '.join(files)}; "
-            "name a directory that holds a saved model and its tokenizer"
-        )
-    return Loadable(str(folder), None)
-
-
-def load_tokenizer(source: Input) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model or tokenizer directory, padding set up."""
-    name, revision = locate(source, "tokenizer.json", "tokenizer.model", "vocab.json")
-    vet(name, revision, source)
-    disable_progress_bar()  # transformers' bars count files; ours count what a user waits for
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except UNLOADABLE as error:
-        raise UserError(f"{source}: its tokenizer cannot be loaded: {' '.join(str(error).split())}") from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def load_model(

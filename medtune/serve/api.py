@@ -30,7 +30,7 @@ from medtune.engines.launching import LOOPBACK, tell_launch  # noqa: E402
 from medtune.engines.program import free_port  # noqa: E402
 from medtune.serve.app import build_app  # noqa: E402
 from medtune.serve.gate import MAX_HEADER_BYTES, OPEN_PATH, read_keys  # noqa: E402
-from medtune.serve.memory import give_back_large_blocks  # noqa: E402
+from medtune.serve.memory import GIVE_BACK_SECONDS, give_back_holes, give_back_large_blocks  # noqa: E402
 from medtune.serve.service import Service, engine_words  # noqa: E402
 
 DRAIN_SECONDS = 3
@@ -38,7 +38,6 @@ DRAIN_SECONDS = 3
 KEEP_ALIVE_SECONDS = 30
 CHECK_SECONDS = 2
 """How often connections are looked at that send nothing, or too slowly."""
-WAIT_SECONDS = 0.2
 READ_BYTES = 16_384
 """Taken of a connection at a time: to take a body in chunks of a byte each apart holds up the others."""
 
@@ -75,7 +74,8 @@ def lines(config: ServeConfig) -> Iterator[str]:
                 yield f"ready after {time.monotonic() - started:.1f} s: {', '.join(service.models)}"
                 with _ready_file(config, address):
                     while True:
-                        time.sleep(WAIT_SECONDS)
+                        time.sleep(GIVE_BACK_SECONDS)
+                        give_back_holes()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.loading import UNLOADABLE, locate
+from medtune.engines.tokenizing import UNLOADABLE, locate
 from medtune.errors import UserError
 from medtune.train.config import NewModel, PretrainedModel
 from medtune.train.method_config import Freeze, Full, Ia3, Lora, Method, Prefix, Prompt, Qlora

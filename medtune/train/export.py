@@ -6,9 +6,10 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from medtune.artifact import Counts
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer, torch_dtype
+from medtune.engines.loading import load_model, torch_dtype
 from medtune.engines.rendering.control import encode
 from medtune.engines.rendering.ending import ends_of, list_ids, set_ends
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError, require
 from medtune.train.card_evaluations import read_evaluations
 from medtune.train.config import ExportConfig

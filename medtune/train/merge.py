@@ -12,12 +12,12 @@ from medtune.engines.loading import (
     check_base,
     lay_adapter,
     load_model,
-    load_tokenizer,
     quantization_of,
     save_model,
     torch_dtype,
 )
 from medtune.engines.rendering.ending import set_ends
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.train.config import MergeConfig
 from medtune.train.methods import kind_of

@@ -14,8 +14,9 @@ from peft.utils.integrations import dequantize_module_weight
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.loading import check_base, lay_adapter, load_model, locate, quiet_peft
+from medtune.engines.loading import check_base, lay_adapter, load_model, quiet_peft
 from medtune.engines.rendering.render import encode
+from medtune.engines.tokenizing import locate
 from medtune.errors import UserError
 from medtune.train.adapters import low_rank_layers, remember_start
 from medtune.train.config import NewModel, PretrainedModel

@@ -7,7 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from medtune.engines.config import Quantize
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.train.config import NewModel, PretrainedModel
 from medtune.train.method_config import Full, Method, Qlora

@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.loading import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.reports.wording import width_of
 from medtune.train.blueprint import (
     Blueprint,

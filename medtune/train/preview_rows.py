@@ -10,12 +10,12 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.control import control_of
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.parity import check_parity
 from medtune.engines.rendering.render import Rendered, render_dialogue, stop_ids, weights_of
 from medtune.engines.rendering.wording import rules_of
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import RECORD, Dialogue, Document, Preference, Question
 from medtune.train.columns import document_columns

@@ -16,7 +16,8 @@ from medtune.curate.config import EmbedConfig
 from medtune.curate.embed_config import EmbedRuntime, SentenceEmbedder, StatesEmbedder
 from medtune.curate.embedders import embed_batch
 from medtune.curate.vectors import open_vectors, refuse_other_space
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Document
 

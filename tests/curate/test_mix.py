@@ -14,7 +14,7 @@ from medtune.config import Input, judge
 from medtune.curate.config import MixConfig
 from medtune.curate.mix import run
 from medtune.curate.pool import count_tokens
-from medtune.engines.hf import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Question
 

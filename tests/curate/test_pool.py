@@ -16,9 +16,9 @@ from medtune.curate.pool import Pool, count_tokens, read_pool, take
 from medtune.curate.shards import list_shards, read_shard
 from medtune.data.config import PrepareConfig, Source
 from medtune.data.prepare import run as prepare
-from medtune.engines.hf import load_tokenizer
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.render import render_dialogue
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.places import text_of
 from medtune.records import Dialogue, Document, Preference, Question

@@ -18,7 +18,7 @@ from medtune.curate.embed import run as embed
 from medtune.curate.leaks import read_questions
 from medtune.curate.pool import count_tokens
 from medtune.curate.recall import run
-from medtune.engines.hf import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Question
 

@@ -135,7 +135,8 @@ def test_a_file_that_is_not_what_the_hub_states_is_refused(
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_downloaded_model_loads(scheme: str, hub: Hub, tmp_path: Path, tiny_model_dir: Path) -> None:
     from medtune.config import Input
-    from medtune.engines.hf import load_model, load_tokenizer
+    from medtune.engines.hf import load_model
+    from medtune.engines.tokenizing import load_tokenizer
 
     hub.repositories["models", "med/model"] = files_in(tiny_model_dir)
     done = download(hub, tmp_path, f"source={scheme}:med/model", "kind=model", f"out={tmp_path / 'out'}")

@@ -28,7 +28,8 @@ from medtune.engines.config import (
     Sampling,
 )
 from medtune.engines.hf import HfInProcess
-from medtune.engines.loading import load_tokenizer, save_model
+from medtune.engines.loading import save_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.records import Completion, Message
 from medtune.train.config import NewModel
 from medtune.train.model import build_model

@@ -14,8 +14,9 @@ from medtune.config import Input
 from medtune.engines.base import Choices, Engine, Prompt, open_engine
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.decoding.scribing import Scribe
-from medtune.engines.hf import HfInProcess, load_model, load_tokenizer
+from medtune.engines.hf import HfInProcess, load_model
 from medtune.engines.rendering.render import decode, encode, prompt_text, render_prompt
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Completion, Dialogue, Likelihood, Message, Record, content_id
 from medtune.train import sft, tokenizer

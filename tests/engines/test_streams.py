@@ -26,7 +26,7 @@ from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.decoding.drawing import Row, draw, pick
 from medtune.engines.decoding.scribing import bytes_of
 from medtune.engines.hf import HfInProcess
-from medtune.engines.loading import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Completion, Message
 

@@ -16,10 +16,11 @@ from medtune.commands import run_command
 from medtune.config import Input
 from medtune.engines.base import Asked, Choices, Engine, Prompt
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
-from medtune.engines.hf import HfInProcess, open_tokenizer
+from medtune.engines.hf import HfInProcess
 from medtune.engines.loading import load_model
 from medtune.engines.rendering.parity import learnt_stretches
 from medtune.engines.rendering.render import render_dialogue, render_prompt
+from medtune.engines.tokenizing import open_tokenizer
 from medtune.errors import UserError
 from medtune.evals import answering, predict
 from medtune.evals.answering import word_asking

@@ -59,8 +59,9 @@ def exposed_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFac
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    from medtune.engines.loading import load_model, load_tokenizer, save_model
+    from medtune.engines.loading import load_model, save_model
     from medtune.engines.rendering.control import encode_plain
+    from medtune.engines.tokenizing import load_tokenizer
 
     tokenizer = load_tokenizer(Input(tiny_model_dir))
     model = load_model(Input(tiny_model_dir), "float32")

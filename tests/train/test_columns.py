@@ -9,8 +9,8 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.config import Input
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.render import Rendered, encode, render_dialogue, stop_ids
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Document, Message
 from medtune.train.columns import Fitted, Place, dialogue_columns, document_columns, label_rows

@@ -17,9 +17,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from medtune.artifact import Manifest
 from medtune.commands import run_command
 from medtune.config import Input, judge
-from medtune.engines.loading import lay_adapter, load_model, load_tokenizer, save_model
+from medtune.engines.loading import lay_adapter, load_model, save_model
 from medtune.engines.rendering.dress import TEMPLATES
 from medtune.engines.rendering.ending import ends_of
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.train.config import ExportConfig
 from medtune.train.export import check_reading

@@ -20,7 +20,8 @@ from medtune.artifact import write_jsonl
 from medtune.config import Input
 from medtune.engines.config import EngineRuntime, HfEngine
 from medtune.engines.hf import HfInProcess
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Document, Message
 from medtune.train.columns import dialogue_columns, document_columns

@@ -13,7 +13,8 @@ from medtune.commands import run_command
 from medtune.config import Input
 from medtune.engines.config import EngineRuntime, HfEngine
 from medtune.engines.hf import HfInProcess
-from medtune.engines.loading import lay_adapter, load_model, load_tokenizer
+from medtune.engines.loading import lay_adapter, load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Message
 from medtune.train.config import MergeConfig, SftConfig

@@ -19,7 +19,8 @@ from medtune.engines import base
 from medtune.engines.config import EngineRuntime, HfEngine, Sampling
 from medtune.engines.decoding.scribing import Scribe
 from medtune.engines.hf import HfInProcess
-from medtune.engines.loading import lay_adapter, load_model, load_tokenizer
+from medtune.engines.loading import lay_adapter, load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Message
 from medtune.train import sft

@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.config import Input
 from medtune.engines.config import TemplateName, ThinkingRules
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.ending import ends_of
 from medtune.engines.rendering.render import prompt_text
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Message
 from medtune.train.ollama import write_modelfile

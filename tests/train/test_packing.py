@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.train.columns import dialogue_columns, document_columns
 from medtune.train.config import Lora, PtConfig, SftConfig

@@ -9,8 +9,8 @@ import pytest
 
 from medtune.cli import main
 from medtune.config import Input, judge
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.dress import dress
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.reports.wording import width_of
 from medtune.train.blueprint import draw, shape_config

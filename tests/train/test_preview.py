@@ -9,8 +9,8 @@ import pytest
 from medtune.artifact import write_jsonl
 from medtune.cli import main
 from medtune.config import Input
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.render import Rendered
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Message
 from medtune.train.columns import dialogue_columns

@@ -8,7 +8,8 @@ import torch
 
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.train.config import PtConfig
 
 pytestmark = pytest.mark.slow

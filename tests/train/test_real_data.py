@@ -14,7 +14,7 @@ from medtune.artifact import read_jsonl
 from medtune.commands import run_command
 from medtune.config import Input
 from medtune.data.config import PrepareConfig
-from medtune.engines.loading import load_tokenizer
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import RECORD
 from medtune.train.columns import dialogue_columns, document_columns

@@ -12,10 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.ending import set_ends
 from medtune.engines.rendering.render import stop_ids
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import Advice
 from medtune.train.config import MergeConfig, SftConfig
 from medtune.train.model import Loaded

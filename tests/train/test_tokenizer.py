@@ -6,8 +6,8 @@ import pytest
 
 from medtune.artifact import product_files, write_jsonl
 from medtune.config import Input
-from medtune.engines.hf import load_tokenizer
 from medtune.engines.rendering.render import decode, encode, stop_ids
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Document, Message, Preference, Question
 from medtune.train.config import TokenizerConfig

@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from medtune.artifact import read_jsonl, write_jsonl
 from medtune.commands import run_command
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
 from medtune.engines.rendering.render import render_dialogue
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Dialogue, Message, dialogue_id
 from medtune.train.columns import dialogue_columns

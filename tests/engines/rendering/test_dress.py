@@ -8,12 +8,12 @@ from transformers import PreTrainedTokenizerBase
 
 from medtune.config import Input
 from medtune.engines.config import HfEngine, TemplateName, ThinkingRules
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.control import encode, encode_plain
 from medtune.engines.rendering.dress import MARK, ROLE_MARKS, TEMPLATES, dress
 from medtune.engines.rendering.parity import check_parity, learnt_stretches
 from medtune.engines.rendering.render import render_dialogue, render_prompt, stop_ids
 from medtune.engines.rendering.wording import rules_of
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Message
 

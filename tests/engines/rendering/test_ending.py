@@ -7,10 +7,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.loading import load_model, load_tokenizer
+from medtune.engines.loading import load_model
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.ending import ends_of, is_untrained, set_ends
 from medtune.engines.rendering.render import stop_ids
+from medtune.engines.tokenizing import load_tokenizer
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerBase
 from medtune.config import Input
 from medtune.engines.base import Prompt
 from medtune.engines.config import TemplateName, ThinkingRules
-from medtune.engines.loading import load_tokenizer
 from medtune.engines.rendering.dress import dress
 from medtune.engines.rendering.form import form_of
 from medtune.engines.rendering.parity import check_parity, learnt_stretches, own_ids
 from medtune.engines.rendering.render import render_dialogue, render_prompt, stop_ids
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Message
 

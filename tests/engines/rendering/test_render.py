@@ -8,7 +8,6 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from medtune.config import Input
-from medtune.engines.hf import load_tokenizer
 from medtune.engines.rendering.render import (
     Rendered,
     decode,
@@ -18,6 +17,7 @@ from medtune.engines.rendering.render import (
     render_prompt,
     stop_ids,
 )
+from medtune.engines.tokenizing import load_tokenizer
 from medtune.errors import UserError
 from medtune.records import Message
 
