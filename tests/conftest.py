@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from matrix_table import Cell, as_table
 
 from medtune.artifact import write_jsonl
 from medtune.config import SAMPLES, Input
+from medtune.engines.config import RayWorkers
+from medtune.engines.workers import OF_ITS_OWN
 from medtune.records import Document, content_id
 
 # Ray locks out whoever shows no token, or another than its cluster's. Left alone, it shows one only where
@@ -21,6 +25,7 @@ from medtune.records import Document, content_id
 # together for the first time both write.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ.update(OF_ITS_OWN)  # Ray reads it once, whoever imports it first; without it no loopback is joined
 
 # Torch and its friends are imported inside the fixtures: who asks for no model does not wait for them.
 
@@ -51,6 +56,32 @@ def fork() -> Fork:
         return process
 
     return start
+
+
+CLUSTER = """
+import ray
+info = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=2**27,
+                log_to_driver=False, _node_ip_address="127.0.0.1")
+print("at", info.address_info["gcs_address"], flush=True)
+input()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayWorkers]:
+    """Two workers of a cluster that is there already, started by a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout
+        address = next(line.split()[1] for line in process.stdout if line.startswith("at "))
+        yield RayWorkers(num=2, address=address)
+        process.communicate("\n")
 
 
 @pytest.fixture(scope="session")

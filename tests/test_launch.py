@@ -171,8 +171,8 @@ def two_processes(folder: Path, model: Path, out: str, **keys: Any) -> Path:
         "train": [str(folder / "talks.jsonl")],
         "model": str(model),
         "method": {"type": "lora", "rank": 4},
-        "max_steps": 90,
-        "save_steps": 20,
+        "max_steps": 50,
+        "save_steps": 10,
         "logging_steps": 10,
         "per_device_train_batch_size": 1,
         "learning_rate": 1e-3,
@@ -213,7 +213,7 @@ def test_two_launched_processes_train_stop_and_resume_as_one_step(
     assert states(whole, "steps.sft.launch=[torchrun,--standalone,--nproc_per_node,2]") == ["skipped"]
 
     broken = two_processes(tmp_path, tiny_model_dir, "broken")
-    killer = stop_when_saved(tmp_path / "broken" / "sft" / "checkpoints" / "checkpoint-20")
+    killer = stop_when_saved(tmp_path / "broken" / "sft" / "checkpoints" / "checkpoint-10")
     with pytest.raises(Interrupted):
         states(broken)
     killer.join()

@@ -19,8 +19,7 @@ from medtune.curate.measures import open_sight
 from medtune.curate.recall import Searcher
 from medtune.curate.recall import run as recall
 from medtune.curate.survey import Surveyor
-
-TWO = {"workers": {"type": "ray", "num": 2}}
+from medtune.engines.config import RayWorkers
 
 
 def make_vectors(home: Path, pool: Input, questions: str, runtime: dict[str, Any]) -> None:
@@ -34,11 +33,15 @@ def make_vectors(home: Path, pool: Input, questions: str, runtime: dict[str, Any
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="wants ray: pip install 'medtune[ray]'")
 def test_what_two_workers_choose_is_what_one_process_chooses(
-    sample_dir: Path, small_pool: Input, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample_dir: Path,
+    small_pool: Input,
+    cluster: RayWorkers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shards, "SHARD_ROWS", 64)  # three shards
     questions = str(sample_dir / "val.jsonl")
-    for name, runtime in (("alone", {}), ("shared", TWO)):
+    for name, runtime in (("alone", {}), ("shared", {"workers": cluster.model_dump()})):
         home = tmp_path / name
         make_vectors(home, small_pool, questions, runtime)
         near = {"type": "vectors", "pool": str(home / "pool"), "questions": str(home / "questions")}

@@ -4,7 +4,6 @@ import operator
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from medtune.engines.config import LocalWorkers, RayWorkers, SpreadRuntime
-from medtune.engines.workers import OF_ITS_OWN, spread
+from medtune.engines.workers import spread
 from medtune.errors import Interrupted, UserError
 
 LOCAL = LocalWorkers()
@@ -149,42 +148,14 @@ def in_ray(test: Callable[..., None]) -> Callable[..., None]:
     return test
 
 
-HERE = """
-import ray
-info = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=2**27,
-                log_to_driver=False, _node_ip_address="127.0.0.1")
-print("at", info.address_info["gcs_address"], flush=True)
-input()
-"""
-
-
 @pytest.fixture
 def by_value() -> Iterator[None]:
     """The functions above travel with the jobs, for workers cannot import a test."""
-    os.environ.update(OF_ITS_OWN)
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-@pytest.fixture(scope="module")
-def there() -> Iterator[RayWorkers]:
-    """Two workers of a cluster that is there already, started by a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HERE],
-        env={**os.environ, **OF_ITS_OWN},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        assert process.stdout
-        address = next(line.split()[1] for line in process.stdout if line.startswith("at "))
-        yield RayWorkers(num=2, address=address)
-        process.communicate("\n")
 
 
 @in_ray
@@ -196,41 +167,41 @@ def test_workers_are_other_processes_that_nothing_outside_reaches() -> None:
 
 
 @in_ray
-def test_a_cluster_that_is_there_does_the_jobs(there: RayWorkers) -> None:
-    results = dict(spread(range(50), there, hold=partial(hold_number, 7), work=operator.add))
+def test_a_cluster_that_is_there_does_the_jobs(cluster: RayWorkers) -> None:
+    results = dict(spread(range(50), cluster, hold=partial(hold_number, 7), work=operator.add))
     assert results == {number: number + 7 for number in range(50)}
     taken: list[int] = []
     jobs = (taken.append(number) or number for number in range(50))
-    stream = spread(jobs, there, hold=partial(hold_number, 7), work=operator.add)
+    stream = spread(jobs, cluster, hold=partial(hold_number, 7), work=operator.add)
     next(stream)
     assert len(taken) <= 4, "a job for each worker and each result that was waited for"
 
 
 @in_ray
-def test_faults_arrive_as_they_were(there: RayWorkers) -> None:
+def test_faults_arrive_as_they_were(cluster: RayWorkers) -> None:
     with pytest.raises(UserError, match=r"^job 3: too long; shorten it$"):
-        list(spread(range(5), there, hold=partial(hold_number, 1), work=work_until))
+        list(spread(range(5), cluster, hold=partial(hold_number, 1), work=work_until))
     with pytest.raises(UserError, match=r"^model: no such directory; name another$"):
-        list(spread(range(5), there, hold=hold_nothing, work=operator.add))
+        list(spread(range(5), cluster, hold=hold_nothing, work=operator.add))
     with pytest.raises(ZeroDivisionError):
-        list(spread(range(5), there, hold=partial(hold_number, 1), work=divide))
+        list(spread(range(5), cluster, hold=partial(hold_number, 1), work=divide))
 
 
 @in_ray
-def test_a_worker_that_dies_is_started_again_once(there: RayWorkers, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_started_again_once(cluster: RayWorkers, tmp_path: Path) -> None:
     hold = partial(hold_path, tmp_path / "mark")
-    assert dict(spread(range(4), there, hold=hold, work=end_once)) == {job: job for job in range(4)}
+    assert dict(spread(range(4), cluster, hold=hold, work=end_once)) == {job: job for job in range(4)}
     with pytest.raises(Interrupted, match="a Ray worker died twice"):
-        list(spread(range(4), there, hold=hold, work=end))
+        list(spread(range(4), cluster, hold=hold, work=end))
 
 
 @in_ray
-def test_workers_that_would_never_fit_are_refused(there: RayWorkers) -> None:
-    many = there.model_copy(update={"num_cpus": 3.0})
+def test_workers_that_would_never_fit_are_refused(cluster: RayWorkers) -> None:
+    many = cluster.model_copy(update={"num_cpus": 3.0})
     with pytest.raises(UserError, match=r"2 workers want 6 CPUs and the Ray cluster has 2; lower .*num_cpus"):
         list(spread(range(4), many, hold=partial(hold_number, 1), work=operator.add))
     with pytest.raises(UserError, match="2 workers want 2 GPUs and the Ray cluster has 0"):
-        list(spread(range(4), there, hold=partial(hold_number, 1), work=operator.add, device="cuda"))
+        list(spread(range(4), cluster, hold=partial(hold_number, 1), work=operator.add, device="cuda"))
 
 
 @in_ray
@@ -245,8 +216,8 @@ def test_an_address_where_no_cluster_is_is_named(address: str, monkeypatch: pyte
 
 @in_ray
 def test_a_directory_that_workers_do_not_see_is_named(
-    there: RayWorkers, monkeypatch: pytest.MonkeyPatch
+    cluster: RayWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "getcwd", lambda: "/no/such/place")
     with pytest.raises(UserError, match="does not see /no/such/place"):
-        list(spread(range(4), there, hold=partial(hold_number, 1), work=operator.add))
+        list(spread(range(4), cluster, hold=partial(hold_number, 1), work=operator.add))

@@ -15,6 +15,7 @@ import pytest
 from medtune.artifact import CHECKPOINTS, product_files, write_jsonl
 from medtune.commands import config_of, run_command
 from medtune.config import load
+from medtune.engines.workers import OF_ITS_OWN
 from medtune.records import Question, question_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")]
@@ -101,6 +102,7 @@ def test_a_killed_run_with_workers_resumes_without_them(tiny_model_dir: Path, tm
     process = subprocess.Popen(
         [sys.executable, "-m", "medtune", "predict", f"out={broken}", *asked, *workers],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if name not in OF_ITS_OWN},  # it is told by us
     )  # fmt: skip
     kill_when(block, is_at_work=lambda: process.poll() is None, kill=process.kill)
     assert process.wait() == -signal.SIGKILL
