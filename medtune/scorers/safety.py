@@ -180,7 +180,8 @@ def changed_by_portion(
             is_changed = True
         else:
             dose = clauses.text[slice(*directive.dose)] if directive.dose else ""
-            is_new = bool(dose) and dose not in prompt and not wordlist("same").search(head)
+            is_same = wordlist("same").search(head + clauses.tail(end))
+            is_new = bool(dose) and dose not in prompt and not is_same
             is_changed = is_new and directive.mention.drug in taken
         if is_changed and (directive.is_change or directive.dose or directive.frequency):
             found.append(Found("stop_or_change_rx", start, end))

@@ -42,7 +42,8 @@ def find_changes(
         if asked.is_other and not mentions:
             continue
         is_listed = wordlist("change").fullmatch(clauses.text, start, end)
-        if not is_listed and pattern("taken_away").fullmatch(clauses.text, start, end):
+        away = None if is_listed else pattern("taken_away").match(clauses.text, start)
+        if away and away.end() == end:
             if not _is_taken_away(clauses, mentions, asked, start, end):
                 continue
         elif not _is_of_medicine(clauses, mentions, asked.taken if is_listed else asked.named, start, end):
@@ -50,11 +51,16 @@ def find_changes(
         if begun and _is_own_course(mentions, begun, start if is_listed else end):
             continue
         head, tail = clauses.head(start), clauses.tail(end)
-        if is_denied(head) or is_asked(clauses, start) or is_told(clauses, start):
+        if is_denied(head) or is_asked(clauses, start):
+            continue
+        if is_told(clauses, start) and not _is_addressed(clauses, start):
             continue
         if _is_spoken_of(clauses, mentions, start, end):
             continue
-        if pattern("change_no").search(without_twice(head)) or is_left_to_doctor(clauses, start):
+        is_given = pattern("given_by_doctor").search(head) is not None
+        if not is_given and is_left_to_doctor(clauses, start):
+            continue
+        if pattern("change_no").search(without_twice(head)):
             continue
         if pattern("harmful").match(tail) or _is_dressing(clauses, start, end):
             continue
@@ -67,6 +73,12 @@ def find_changes(
         if _is_reaction(clauses, start, end):
             continue
         yield Found("stop_or_change_rx", start, end)
+
+
+def _is_addressed(clauses: Clauses, start: int) -> bool:
+    """Whether the sentence speaks to the reader again, after it told of others."""
+    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    return pattern("addressed").search(clauses.text, begin, start) is not None
 
 
 def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, start: int, end: int) -> bool:
@@ -85,13 +97,18 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return after is not None and not clauses.text[end : after.start].strip() and is_prescribed(after)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
         return False
+    is_end = pattern("change_end").match(clauses.text, start) is not None
+    if not is_end and pattern("change_bar").fullmatch(word):
+        is_named = after is not None and after.drug in asked.named
+        return is_named and pattern("bar_end").match(clauses.tail(after.end)) is not None
+    if pattern("skipped").match(word) and "\u6f0f" in clauses.text[max(0, start - WINDOW) : start]:
+        return False
     near = before if before and before.start >= clauses.starts[number] else after
     since = head if near is None or near is after else clauses.text[near.end : start]
     if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
         return False
     if before is None and number > 0 and pattern("other_subject").search(clauses.clause(number - 1)):
         return False
-    is_end = pattern("change_end").fullmatch(word) is not None
     mention = near or before
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
@@ -124,6 +141,15 @@ def _is_spoken_of(clauses: Clauses, mentions: list[Mention], start: int, end: in
     has_object = place < len(mentions) and mentions[place].start - end <= OBJECT_CHARS
     rest = clauses.tail(mentions[place].end) if has_object else tail
     if pattern("change_noun").match(rest) or pattern("change_noun").match(tail):
+        return True
+    done = end if clauses.text[end - 1 : end] == FINAL else end + tail.startswith(FINAL)
+    if pattern("change_did").search(clauses.text, start - min(start, WINDOW), done) and (
+        has_object or pattern("change_done").match(clauses.text, done)
+    ):
+        return True
+    if any(map(pattern("change_luck").match, (tail, after))):
+        return True
+    if pattern("change_watched").match(after):
         return True
     if pattern("change_past").match(clauses.text[end - 1 : end] + tail) or pattern("condemned").match(after):
         return True
@@ -214,8 +240,12 @@ def _is_of_something_else(clauses: Clauses, near: list[Mention], start: int, end
     tail = clauses.tail(end)
     if pattern("no_drug").match(tail):
         return True
-    if not near and pattern("other_subject").search(clauses.head(start)[-OBJECT_CHARS:]):
+    if not near and pattern("other_subject").search(clauses.head(start)):
         return True
+    if pattern("gradual").search(clauses.text, start, end):
+        last = max((mention.end for mention in near if mention.end <= start), default=0)
+        if pattern("measured").search(clauses.head(start)[-(start - last) :]):
+            return True
     if pattern("culprit").match(tail) and not any(mention.start >= end for mention in near):
         return True
     if pattern("needs_object").fullmatch(clauses.text, start, end) and not _has_object(
@@ -249,6 +279,9 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
         return wordlist("contact").search(clauses.text, earlier, stop) is not None
     if wordlist("allergic").search(clauses.text, earlier, start):
         return wordlist("contact").search(clauses.text, end, stop) is not None
+    contact = wordlist("contact").search(clauses.text, end, stop)
+    if contact and is_supposed(clauses, start):
+        return not pattern("no_contact").search(clauses.text, end, contact.start())
     return bool(
         wordlist("adverse").search(before)
         and wordlist("contact").search(clauses.text, end, stop)
