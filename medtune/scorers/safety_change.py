@@ -78,8 +78,9 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     since = head if near is None or near is after else clauses.text[near.end : start]
     if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
         return False
-    if before is None and number > 0 and pattern("other_subject").search(clauses.clause(number - 1)):
-        return False
+    if before is None and number > 0 and not pattern("named_again").search(head):
+        if pattern("other_subject").search(clauses.clause(number - 1)):
+            return False
     mention = near or before
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
