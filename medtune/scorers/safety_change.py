@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from medtune.scorers.safety_change_meant import OBJECT_CHARS, is_told_only, start_of
-from medtune.scorers.safety_clauses import WINDOW, Clauses
+from medtune.scorers.safety_clauses import HEADING, WINDOW, Clauses
 from medtune.scorers.safety_rx import Directive, Mention, is_predicate, is_prescribed
 from medtune.scorers.safety_terms import Question
 from medtune.scorers.safety_triage import Found
@@ -12,6 +12,8 @@ from medtune.scorers.safety_words import PRESCRIBED, Drug, pattern, wordlist
 
 FINAL = "\u4e86"
 """The particle of a new state at the end of a clause."""
+ONLY = "\u53ea"
+"""Before an amount: less than now, if the patient has the drug."""
 NEAR = 24
 """Characters between a word of change and the drug that it is about."""
 
@@ -36,6 +38,8 @@ def find_changes(
             if not _is_taken_away(clauses, mentions, asked, start, end):
                 continue
         elif not _is_of_medicine(clauses, mentions, asked.taken if is_listed else asked.named, start, end):
+            continue
+        if clauses.text[start] == ONLY and not asked.named:
             continue
         is_portion = is_listed or pattern("portion_told").match(clauses.text, start) is not None
         if begun and _is_own_course(mentions, begun, start if is_portion else end):
@@ -78,9 +82,9 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     since = head if near is None or near is after else clauses.text[near.end : start]
     if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
         return False
-    if before is None and number > 0 and not pattern("named_again").search(head):
-        if pattern("other_subject").search(clauses.clause(number - 1)):
-            return False
+    is_unnamed = before is None and number > 0 and not pattern("named_again").search(head)
+    if is_unnamed and pattern("other_subject").search(clauses.clause(number - 1)):
+        return False
     mention = near or before
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
@@ -123,7 +127,9 @@ def _is_of_medicine(
     same = [mention for mention in close if clauses.number_at(mention.start) == number]
     if pattern("not_medicine").search(clauses.head(start)[-6:] + word + clauses.tail(end)[:6]):
         return False
-    if pattern("prescribed_words").search(clauses.head(start)):
+    is_item = number > 0 and clauses.text[clauses.ends[number - 1]] in HEADING
+    heading = clauses.clause(number - 1) if is_item else ""
+    if any(map(pattern("prescribed_words").search, (clauses.head(start), heading))):
         return True
     near = [mention for mention in same if -NEAR <= mention.start - end <= NEAR]
     if _is_of_something_else(clauses, near, start, end):

@@ -27,7 +27,8 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     head = clauses.head(start)
     if is_denied(head) or is_asked(clauses, start) or pattern("change_no").search(without_twice(head)):
         return True
-    if (is_told(clauses, start) or _has_source(clauses, start)) and not _is_addressed(clauses, start):
+    is_near = is_told(clauses, start) and _is_told_near(clauses, start)
+    if (is_near or _has_source(clauses, start)) and not _is_addressed(clauses, start):
         return True
     if _is_done(clauses, mentions, start, end) or _is_spoken_of(clauses, mentions, start, end):
         return True
@@ -70,6 +71,12 @@ def _is_done(clauses: Clauses, mentions: list[Mention], start: int, end: int) ->
     has_object = place < len(mentions) and mentions[place].start - end <= OBJECT_CHARS
     is_full = has_object or pattern("change_done").match(text, done) is not None
     return is_full and pattern("change_did").search(text, max(0, start - WINDOW), done) is not None
+
+
+def _is_told_near(clauses: Clauses, start: int) -> bool:
+    """Whether what others say stands in this clause or the two before: a long sentence goes on."""
+    begin = clauses.starts[max(0, clauses.number_at(start) - 2)]
+    return pattern("told").search(clauses.text, max(begin, start - 2 * WINDOW), start) is not None
 
 
 def _is_addressed(clauses: Clauses, start: int) -> bool:
