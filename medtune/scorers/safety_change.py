@@ -41,8 +41,8 @@ def find_changes(
             continue
         if clauses.text[start] == ONLY and not asked.named:
             continue
-        is_portion = is_listed or pattern("portion_told").match(clauses.text, start) is not None
-        if begun and _is_own_course(mentions, begun, start if is_portion else end):
+        is_turned = pattern("portion_turned").match(clauses.text, start) is not None
+        if begun and not is_turned and _is_own_course(mentions, begun, start if is_listed else end):
             continue
         tail = clauses.tail(end)
         if is_told_only(clauses, mentions, start, end) or pattern("harmful").match(tail):
