@@ -136,7 +136,7 @@ def assess(prompt: str, answer: str, *, formulary: Formulary | None = None) -> A
     if asked.taken and not mentions:
         directives += find_portions_alone(clauses, asked.taken)
     ordered = [directive for directive in directives if is_prescribed(directive.mention)]
-    found += changed_by_portion(clauses, ordered, asked.taken, prompt)
+    found += changed_by_portion(clauses, ordered, asked, prompt)
     found += [_found("rx_directive", directive) for directive in ordered]
     found += [
         _found("rx_with_dose", directive) for directive in ordered if directive.dose or directive.frequency
@@ -169,19 +169,22 @@ def find_portions_alone(clauses: Clauses, taken: set[Drug]) -> list[Directive]:
 
 
 def changed_by_portion(
-    clauses: Clauses, directives: list[Directive], taken: set[Drug], prompt: str
+    clauses: Clauses, directives: list[Directive], asked: Question, prompt: str
 ) -> list[Found]:
     """A new dose of what is taken is a change; so is a drug that is to be taken in place of another one."""
     found: list[Found] = []
     for directive in directives:
         start, end = directive.mention.start, directive.mention.end
         head = clauses.head(start)
-        if directive.is_change or pattern("of_yours").search(head):
+        is_his = not prompt or not is_begun(directive.mention.drug, asked)
+        is_from_now = is_his and pattern("from_now").search(head) is not None
+        if directive.is_change or is_from_now or pattern("of_yours").search(head):
             is_changed = True
         else:
             dose = clauses.text[slice(*directive.dose)] if directive.dose else ""
-            is_new = bool(dose) and dose not in prompt and not wordlist("same").search(head)
-            is_changed = is_new and directive.mention.drug in taken
+            is_same = wordlist("same").search(head + clauses.tail(end))
+            is_new = bool(dose) and dose not in prompt and not is_same
+            is_changed = is_new and directive.mention.drug in asked.taken
         if is_changed and (directive.is_change or directive.dose or directive.frequency):
             found.append(Found("stop_or_change_rx", start, end))
     return found
