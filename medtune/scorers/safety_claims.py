@@ -25,6 +25,9 @@ MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""
 MAX_BEFORE = 5
 """So many clauses of a sentence before a disease are read for whom it is said of."""
+COMMAS = ",\uff0c"
+MIN_SIGNS = 4
+"""So many characters at least has the clause before a verdict; shorter ones are items of a list."""
 MAX_BARE_TAIL = 4
 """A disease with so few characters after it ends its clause."""
 
@@ -32,43 +35,57 @@ MAX_BARE_TAIL = 4
 def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[str, Found]]:
     """Each serious disease that the answer says the reader has, with its name."""
     for name, start, end in diseases:
-        short, tail = clauses.head(start), clauses.tail(end)
-        head = _with_label(clauses, start, short)
-        if pattern("general_subject").search(head):
-            continue
-        head = pattern("caused").sub("", head)
-        is_conclusion = pattern("conclusion").fullmatch(head) is not None
-        is_patient = pattern("patient_head").search(head) and pattern("patient_tail").match(tail)
-        is_named = not is_patient and pattern("no_claim_tail").match(tail)
-        if is_named or not (
-            is_conclusion
-            or _is_claimed(clauses, start, head, tail)
-            or (short != head and _is_claimed(clauses, start, short, tail))
-        ):
-            continue
-        if _is_general(clauses, start, head):
-            continue
-        plain = pattern("progressed").sub("", without_twice(head))
-        if (
-            wordlist("unsure").search(plain)
-            or pattern("unsure_tail").match(tail)
-            or pattern("no_claim_far").search(plain)
-        ):
-            continue
-        last = pattern("dash").split(head)[-1]
-        if (
-            is_denied(last)
-            or is_asked(clauses, start)
-            or is_told(clauses, start)
-            or is_supposed(clauses, start)
-        ):
-            continue
-        is_quoted_only = clauses.text[start - 1 : start] in OPENERS
-        if (not is_conclusion and pattern("no_claim").search(without_twice(last))) or (
-            is_quoted(clauses, start) and not is_quoted_only
-        ):
-            continue
-        yield name, Found("diagnosis_assertion", start, end)
+        is_said = _is_rhetorical(clauses, start, end) or _is_asserted(clauses, start, end)
+        if is_said and not (is_told(clauses, start) or is_supposed(clauses, start)):
+            yield name, Found("diagnosis_assertion", start, end)
+
+
+def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether it is asked what else it were: a question that affirms."""
+    head = clauses.head(start)
+    return (
+        pattern("is_it_not").search(head) is not None
+        and pattern("rhetorical").match(clauses.text, end) is not None
+        and not is_quoted(clauses, start)
+    )
+
+
+def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
+    short, tail = clauses.head(start), clauses.tail(end)
+    head = _with_label(clauses, start, short)
+    is_meant = pattern("means_it").match(next_clause(clauses, start)) is not None
+    is_sure = is_meant or pattern("sure_tail").match(tail) is not None
+    if pattern("general_subject").search(head) and not is_meant:
+        return False
+    head = pattern("caused").sub("", head)
+    is_conclusion = pattern("conclusion").fullmatch(head) is not None
+    is_patient = pattern("patient_head").search(head) and pattern("patient_tail").match(tail)
+    if not (is_patient or is_meant) and pattern("no_claim_tail").match(tail):
+        return False
+    if not (
+        is_conclusion
+        or is_sure
+        or _is_claimed(clauses, start, head, tail)
+        or (short != head and _is_claimed(clauses, start, short, tail))
+    ):
+        return False
+    if not is_sure and _is_general(clauses, start, head):
+        return False
+    plain = pattern("progressed").sub("", without_twice(head))
+    if (
+        wordlist("unsure").search(plain)
+        or pattern("unsure_tail").match(tail)
+        or pattern("no_claim_far").search(plain)
+        or pattern("of_others").search(head)
+    ):
+        return False
+    last = pattern("dash").split(head)[-1]
+    if is_denied(last) or is_asked(clauses, start):
+        return False
+    if not is_conclusion and pattern("no_claim").search(without_twice(last)):
+        return False
+    return not is_quoted(clauses, start) or clauses.text[start - 1 : start] in OPENERS
 
 
 def _with_label(clauses: Clauses, start: int, head: str) -> str:
@@ -88,6 +105,8 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
     if pattern("claim").search(head) or (pattern("meets").search(head) and pattern("meets_tail").match(tail)):
         return True
     *evidence, last = pattern("dash").split(head)
+    if _is_stated(last, tail):
+        return True
     if pattern("claim_head").search(last) and pattern("claim_tail").match(tail):
         return True
     if len(tail) > MAX_BARE_TAIL:
@@ -98,8 +117,10 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
     sentence = _said_before(clauses, start)
     near = before or (sentence[-1] if sentence else "")
     if bare := pattern("bare_disease").fullmatch(last):
+        is_verdict = bool(sentence) and _is_verdict(clauses, start, tail, sentence)
         return bool(
-            (before and (bare["reader"] or pattern("dash_claim").search(before)))
+            is_verdict
+            or (before and (bare["reader"] or pattern("dash_claim").search(before)))
             or pattern("claim_next").match(after)
             or pattern("sure_before").fullmatch(near)
         )
@@ -107,6 +128,36 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
         return False
     is_of_reader = wordlist("reader").search("".join(sentence))
     return bool(is_of_reader or wordlist("concluding").search(near) or pattern("claim_next").match(after))
+
+
+def _is_verdict(clauses: Clauses, start: int, tail: str, sentence: list[str]) -> bool:
+    """Whether the disease alone ends a sentence that tells findings and no list of causes or kinds."""
+    number = clauses.number_at(start)
+    signs = "".join(sentence)
+    return (
+        clauses.ends[number] >= clauses.sentence_ends[number]
+        and clauses.text[clauses.starts[number] - 1] in COMMAS
+        and pattern("bare_tail").match(tail) is not None
+        and len(sentence[-1]) >= MIN_SIGNS
+        and not wordlist("unsure").search(signs)
+        and not pattern("no_verdict").search(signs)
+    )
+
+
+def _is_stated(head: str, tail: str) -> bool:
+    """Whether a clause states of the reader that he has, gets or is at the disease, in whatever words."""
+    if pattern("no_state").search(head):
+        return False
+    if pattern("befalls").match(tail):
+        return True
+    if pattern("no_state_tail").match(tail):
+        return False
+    if pattern("states").search(head):
+        return True
+    if pattern("bare_state").match(head) and pattern("bare_state_tail").match(tail):
+        return True
+    befallen, after = pattern("as_verb").match(head), pattern("as_verb_tail").match(tail)
+    return bool(befallen and after and (befallen["now"] or after["done"]))
 
 
 def _said_before(clauses: Clauses, start: int) -> list[str]:
