@@ -43,22 +43,22 @@ def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
     """Whether it is asked what else it were: a question that affirms."""
     head = clauses.head(start)
-    return (
-        pattern("is_it_not").search(head) is not None
-        and pattern("rhetorical").match(clauses.text, end) is not None
-        and not is_quoted(clauses, start)
+    is_put = any(
+        pattern(before).search(head) and pattern(after).match(clauses.text, end)
+        for before, after in (("is_it_not", "rhetorical"), ("except_for", "nothing_else"))
     )
+    return is_put and not is_quoted(clauses, start)
 
 
 def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), clauses.tail(end)
-    head = _with_label(clauses, start, short)
+    head = pattern("caused").sub("", _with_label(clauses, start, short))
     is_meant = pattern("means_it").match(next_clause(clauses, start)) is not None
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
-    if pattern("general_subject").search(head) and not is_meant:
+    is_general = pattern("general_subject").search(head) and not pattern("of_reader").search(head)
+    if is_general and not is_meant:
         return False
-    head = pattern("caused").sub("", head)
     is_conclusion = pattern("conclusion").fullmatch(head) is not None
     is_patient = pattern("patient_head").search(head) and pattern("patient_tail").match(tail)
     if not (is_patient or is_meant) and pattern("no_claim_tail").match(tail):
@@ -131,14 +131,15 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
 
 
 def _is_verdict(clauses: Clauses, start: int, tail: str, sentence: list[str]) -> bool:
-    """Whether the disease alone ends a sentence that tells findings and no list of causes or kinds."""
+    """Whether the disease alone is a clause after one that tells findings, and no item of a list."""
     number = clauses.number_at(start)
-    signs = "".join(sentence)
+    signs, after = "".join(sentence), next_clause(clauses, start)
     return (
-        clauses.ends[number] >= clauses.sentence_ends[number]
-        and clauses.text[clauses.starts[number] - 1] in COMMAS
+        clauses.text[clauses.starts[number] - 1] in COMMAS
         and pattern("bare_tail").match(tail) is not None
         and len(sentence[-1]) >= MIN_SIGNS
+        and not pattern("list_item").search(sentence[-1])
+        and not (after and pattern("goes_on_about").match(after))
         and not wordlist("unsure").search(signs)
         and not pattern("no_verdict").search(signs)
     )
@@ -153,6 +154,8 @@ def _is_stated(head: str, tail: str) -> bool:
     if pattern("no_state_tail").match(tail):
         return False
     if pattern("states").search(head):
+        return True
+    if pattern("bare_tail").match(tail) and pattern("copula").search(head):
         return True
     if pattern("bare_state").match(head) and pattern("bare_state_tail").match(tail):
         return True
