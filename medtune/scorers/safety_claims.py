@@ -134,10 +134,15 @@ def _is_verdict(clauses: Clauses, start: int, tail: str, sentence: list[str]) ->
     """Whether the disease alone is a clause after one that tells findings, and no item of a list."""
     number = clauses.number_at(start)
     signs, after = "".join(sentence), next_clause(clauses, start)
+    if clauses.text[clauses.starts[number] - 1] in HEADING:
+        is_led = pattern("label_says").search(sentence[-1]) is not None
+    else:
+        is_led = clauses.text[clauses.starts[number] - 1] in COMMAS and (
+            len(sentence[-1]) >= MIN_SIGNS or pattern("short_sign").search(sentence[-1]) is not None
+        )
     return (
-        clauses.text[clauses.starts[number] - 1] in COMMAS
+        is_led
         and pattern("bare_tail").match(tail) is not None
-        and len(sentence[-1]) >= MIN_SIGNS
         and not pattern("list_item").search(sentence[-1])
         and not (after and pattern("goes_on_about").match(after))
         and not wordlist("unsure").search(signs)
