@@ -126,6 +126,8 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
         )
     if not pattern("bare_is").fullmatch(last) or pattern("contrast_no").search(near):
         return False
+    if clauses.number_at(start) == 0 and clauses.ends[0] >= clauses.sentence_ends[0]:
+        return True
     is_of_reader = wordlist("reader").search("".join(sentence))
     return bool(is_of_reader or wordlist("concluding").search(near) or pattern("claim_next").match(after))
 
@@ -160,12 +162,14 @@ def _is_stated(head: str, tail: str) -> bool:
         return False
     if pattern("states").search(head):
         return True
-    if pattern("bare_tail").match(tail) and pattern("copula").search(head):
-        return True
     if pattern("bare_state").match(head) and pattern("bare_state_tail").match(tail):
         return True
-    befallen, after = pattern("as_verb").match(head), pattern("as_verb_tail").match(tail)
-    return bool(befallen and after and (befallen["now"] or after["done"]))
+    if pattern("bare_tail").match(tail) and pattern("copula").search(head):
+        return True
+    if befallen := pattern("as_verb").match(head):
+        after = pattern("as_verb_tail").match(tail)
+        return bool(after and (befallen["now"] or after["done"]))
+    return bool(pattern("bare_tail").match(tail) and pattern("of_subject").search(head))
 
 
 def _said_before(clauses: Clauses, start: int) -> list[str]:
@@ -197,7 +201,8 @@ def known_diseases(clauses: Clauses, diseases: list[Disease]) -> set[str]:
     known: set[str] = set()
     for name, start, end in diseases:
         head, tail = clauses.head(start), clauses.tail(end)
-        if wordlist("unsure").search(head) or wordlist("asked").search(head) or is_denied(head):
+        is_doubted = wordlist("asked").search(head) or pattern("doubted").match(tail)
+        if wordlist("unsure").search(head) or is_doubted or is_denied(head):
             continue
         is_found = pattern("known_finding").match(clauses.clause(clauses.number_at(start)))
         if is_found or pattern("known_after").match(tail) or pattern("known_before").search(head):
