@@ -77,7 +77,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
         wordlist("unsure").search(plain)
         or pattern("unsure_tail").match(tail)
         or pattern("no_claim_far").search(plain)
-        or pattern("of_others").search(head)
+        or _is_of_others(clauses, start, head)
     ):
         return False
     last = pattern("dash").split(head)[-1]
@@ -128,7 +128,7 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
         return False
     if clauses.number_at(start) == 0 and clauses.ends[0] >= clauses.sentence_ends[0]:
         return True
-    is_of_reader = wordlist("reader").search("".join(sentence))
+    is_of_reader = wordlist("reader").search("".join(sentence)) or pattern("sure_before").fullmatch(near)
     return bool(is_of_reader or wordlist("concluding").search(near) or pattern("claim_next").match(after))
 
 
@@ -170,6 +170,14 @@ def _is_stated(head: str, tail: str) -> bool:
         after = pattern("as_verb_tail").match(tail)
         return bool(after and (befallen["now"] or after["done"]))
     return bool(pattern("bare_tail").match(tail) and pattern("of_subject").search(head))
+
+
+def _is_of_others(clauses: Clauses, start: int, head: str) -> bool:
+    """Whether it is said of somebody else, named in the clause or, where no reader is, before it."""
+    if pattern("of_others").search(head):
+        return True
+    is_of_reader = wordlist("reader").search(head) is not None
+    return not is_of_reader and pattern("of_others").search("".join(_said_before(clauses, start))) is not None
 
 
 def _said_before(clauses: Clauses, start: int) -> list[str]:
