@@ -81,7 +81,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
     ):
         return False
     last = pattern("dash").split(head)[-1]
-    if is_denied(last) or is_asked(clauses, start):
+    if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
         return False
     if not is_conclusion and pattern("no_claim").search(without_twice(last)):
         return False
@@ -160,7 +160,7 @@ def _is_stated(head: str, tail: str) -> bool:
         return True
     if pattern("no_state_tail").match(tail):
         return False
-    if pattern("states").search(head):
+    if pattern("states").search(head) or pattern("deictic").search(head):
         return True
     if pattern("bare_state").match(head) and pattern("bare_state_tail").match(tail):
         return True
