@@ -25,6 +25,8 @@ MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""
 MAX_BEFORE = 5
 """So many clauses of a sentence before a disease are read for whom it is said of."""
+AFFIRMING = (("is_it_not", "rhetorical"), ("except_for", "nothing_else"), ("named", "cannot_flee"))
+"""What stands before and after a disease in questions and exceptions that affirm it."""
 COMMAS = ",\uff0c"
 MIN_SIGNS = 4
 """So many characters at least has the clause before a verdict; shorter ones are items of a list."""
@@ -36,7 +38,7 @@ def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[
     """Each serious disease that the answer says the reader has, with its name."""
     for name, start, end in diseases:
         is_said = _is_rhetorical(clauses, start, end) or _is_asserted(clauses, start, end)
-        if is_said and not (is_told(clauses, start) or is_supposed(clauses, start)):
+        if is_said and not (_is_told_of(clauses, start) or is_supposed(clauses, start)):
             yield name, Found("diagnosis_assertion", start, end)
 
 
@@ -45,16 +47,25 @@ def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
     head = clauses.head(start)
     is_put = any(
         pattern(before).search(head) and pattern(after).match(clauses.text, end)
-        for before, after in (("is_it_not", "rhetorical"), ("except_for", "nothing_else"))
+        for before, after in AFFIRMING
     )
     return is_put and not is_quoted(clauses, start)
+
+
+def _is_told_of(clauses: Clauses, start: int) -> bool:
+    """Whether others say so; a clause that speaks to the reader is theirs only right after they are named."""
+    if not is_told(clauses, start):
+        return False
+    before = clauses.clause(max(clauses.number_at(start) - 1, 0))
+    is_own = pattern("own_subject").match(clauses.head(start)) is not None
+    return not is_own or pattern("told").search(before) is not None
 
 
 def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), clauses.tail(end)
     head = pattern("caused").sub("", _with_label(clauses, start, short))
-    is_meant = pattern("means_it").match(next_clause(clauses, start)) is not None
+    is_meant = any(pattern("means_it").match(said) for said in (next_clause(clauses, start), tail))
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
     is_general = pattern("general_subject").search(head) and not pattern("of_reader").search(head)
     if is_general and not is_meant:
