@@ -45,11 +45,10 @@ def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
     """Whether it is asked what else it were: a question that affirms."""
     head = clauses.head(start)
-    is_put = any(
-        pattern(before).search(head) and pattern(after).match(clauses.text, end)
+    return any(
+        pattern(after).match(clauses.text, end) and pattern(before).search(head)
         for before, after in AFFIRMING
-    )
-    return is_put and not is_quoted(clauses, start)
+    ) and not is_quoted(clauses, start)
 
 
 def _is_told_of(clauses: Clauses, start: int) -> bool:
@@ -71,7 +70,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
     if is_general and not is_meant:
         return False
     is_conclusion = pattern("conclusion").fullmatch(head) is not None
-    is_patient = pattern("patient_head").search(head) and pattern("patient_tail").match(tail)
+    is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
     if not (is_patient or is_meant) and pattern("no_claim_tail").match(tail):
         return False
     if not (
