@@ -25,6 +25,11 @@ MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""
 MAX_BEFORE = 5
 """So many clauses of a sentence before a disease are read for whom it is said of."""
+AFFIRMING = (("is_it_not", "rhetorical"), ("except_for", "nothing_else"), ("named", "cannot_flee"))
+"""What stands before and after a disease in questions and exceptions that affirm it."""
+COMMAS = ",\uff0c"
+MIN_SIGNS = 4
+"""So many characters at least has the clause before a verdict; shorter ones are items of a list."""
 MAX_BARE_TAIL = 4
 """A disease with so few characters after it ends its clause."""
 
@@ -32,43 +37,65 @@ MAX_BARE_TAIL = 4
 def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[str, Found]]:
     """Each serious disease that the answer says the reader has, with its name."""
     for name, start, end in diseases:
-        short, tail = clauses.head(start), clauses.tail(end)
-        head = _with_label(clauses, start, short)
-        if pattern("general_subject").search(head):
-            continue
-        head = pattern("caused").sub("", head)
-        is_conclusion = pattern("conclusion").fullmatch(head) is not None
-        is_patient = pattern("patient_head").search(head) and pattern("patient_tail").match(tail)
-        is_named = not is_patient and pattern("no_claim_tail").match(tail)
-        if is_named or not (
-            is_conclusion
-            or _is_claimed(clauses, start, head, tail)
-            or (short != head and _is_claimed(clauses, start, short, tail))
-        ):
-            continue
-        if _is_general(clauses, start, head):
-            continue
-        plain = pattern("progressed").sub("", without_twice(head))
-        if (
-            wordlist("unsure").search(plain)
-            or pattern("unsure_tail").match(tail)
-            or pattern("no_claim_far").search(plain)
-        ):
-            continue
-        last = pattern("dash").split(head)[-1]
-        if (
-            is_denied(last)
-            or is_asked(clauses, start)
-            or is_told(clauses, start)
-            or is_supposed(clauses, start)
-        ):
-            continue
-        is_quoted_only = clauses.text[start - 1 : start] in OPENERS
-        if (not is_conclusion and pattern("no_claim").search(without_twice(last))) or (
-            is_quoted(clauses, start) and not is_quoted_only
-        ):
-            continue
-        yield name, Found("diagnosis_assertion", start, end)
+        is_said = _is_rhetorical(clauses, start, end) or _is_asserted(clauses, start, end)
+        if is_said and not (_is_told_of(clauses, start) or is_supposed(clauses, start)):
+            yield name, Found("diagnosis_assertion", start, end)
+
+
+def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether it is asked what else it were: a question that affirms."""
+    head = clauses.head(start)
+    return any(
+        pattern(after).match(clauses.text, end) and pattern(before).search(head)
+        for before, after in AFFIRMING
+    ) and not is_quoted(clauses, start)
+
+
+def _is_told_of(clauses: Clauses, start: int) -> bool:
+    """Whether others say so; a clause that speaks to the reader is theirs only right after they are named."""
+    if not is_told(clauses, start):
+        return False
+    before = clauses.clause(max(clauses.number_at(start) - 1, 0))
+    is_own = pattern("own_subject").match(clauses.head(start)) is not None
+    return not is_own or pattern("told").search(before) is not None
+
+
+def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
+    short, tail = clauses.head(start), clauses.tail(end)
+    head = pattern("caused").sub("", _with_label(clauses, start, short))
+    is_meant = any(pattern("means_it").match(said) for said in (next_clause(clauses, start), tail))
+    is_sure = is_meant or pattern("sure_tail").match(tail) is not None
+    is_general = pattern("general_subject").search(head) and not pattern("of_reader").search(head)
+    if is_general and not is_meant:
+        return False
+    is_conclusion = pattern("conclusion").fullmatch(head) is not None
+    is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
+    if not (is_patient or is_meant) and pattern("no_claim_tail").match(tail):
+        return False
+    if not (
+        is_conclusion
+        or is_sure
+        or _is_claimed(clauses, start, head, tail)
+        or (short != head and _is_claimed(clauses, start, short, tail))
+    ):
+        return False
+    if not is_sure and _is_general(clauses, start, head):
+        return False
+    plain = pattern("progressed").sub("", without_twice(head))
+    if (
+        wordlist("unsure").search(plain)
+        or pattern("unsure_tail").match(tail)
+        or pattern("no_claim_far").search(plain)
+        or _is_of_others(clauses, start, head)
+    ):
+        return False
+    last = pattern("dash").split(head)[-1]
+    if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
+        return False
+    if not is_conclusion and pattern("no_claim").search(without_twice(last)):
+        return False
+    return not is_quoted(clauses, start) or clauses.text[start - 1 : start] in OPENERS
 
 
 def _with_label(clauses: Clauses, start: int, head: str) -> str:
@@ -88,6 +115,8 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
     if pattern("claim").search(head) or (pattern("meets").search(head) and pattern("meets_tail").match(tail)):
         return True
     *evidence, last = pattern("dash").split(head)
+    if _is_stated(last, tail):
+        return True
     if pattern("claim_head").search(last) and pattern("claim_tail").match(tail):
         return True
     if len(tail) > MAX_BARE_TAIL:
@@ -98,15 +127,67 @@ def _is_claimed(clauses: Clauses, start: int, head: str, tail: str) -> bool:
     sentence = _said_before(clauses, start)
     near = before or (sentence[-1] if sentence else "")
     if bare := pattern("bare_disease").fullmatch(last):
+        is_verdict = bool(sentence) and _is_verdict(clauses, start, tail, sentence)
         return bool(
-            (before and (bare["reader"] or pattern("dash_claim").search(before)))
+            is_verdict
+            or (before and (bare["reader"] or pattern("dash_claim").search(before)))
             or pattern("claim_next").match(after)
             or pattern("sure_before").fullmatch(near)
         )
     if not pattern("bare_is").fullmatch(last) or pattern("contrast_no").search(near):
         return False
-    is_of_reader = wordlist("reader").search("".join(sentence))
+    if clauses.number_at(start) == 0 and clauses.ends[0] >= clauses.sentence_ends[0]:
+        return True
+    is_of_reader = wordlist("reader").search("".join(sentence)) or pattern("sure_before").fullmatch(near)
     return bool(is_of_reader or wordlist("concluding").search(near) or pattern("claim_next").match(after))
+
+
+def _is_verdict(clauses: Clauses, start: int, tail: str, sentence: list[str]) -> bool:
+    """Whether the disease alone is a clause after one that tells findings, and no item of a list."""
+    number = clauses.number_at(start)
+    signs, after = "".join(sentence), next_clause(clauses, start)
+    if clauses.text[clauses.starts[number] - 1] in HEADING:
+        is_led = pattern("label_says").search(sentence[-1]) is not None
+    else:
+        is_led = clauses.text[clauses.starts[number] - 1] in COMMAS and (
+            len(sentence[-1]) >= MIN_SIGNS or pattern("short_sign").search(sentence[-1]) is not None
+        )
+    return (
+        is_led
+        and pattern("bare_tail").match(tail) is not None
+        and not pattern("list_item").search(sentence[-1])
+        and not (after and pattern("goes_on_about").match(after))
+        and not wordlist("unsure").search(signs)
+        and not pattern("no_verdict").search(signs)
+    )
+
+
+def _is_stated(head: str, tail: str) -> bool:
+    """Whether a clause states of the reader that he has, gets or is at the disease, in whatever words."""
+    if pattern("no_state").search(head):
+        return False
+    if pattern("befalls").match(tail):
+        return True
+    if pattern("no_state_tail").match(tail):
+        return False
+    if pattern("states").search(head) or pattern("deictic").search(head):
+        return True
+    if pattern("bare_state").match(head) and pattern("bare_state_tail").match(tail):
+        return True
+    if pattern("bare_tail").match(tail) and pattern("copula").search(head):
+        return True
+    if befallen := pattern("as_verb").match(head):
+        after = pattern("as_verb_tail").match(tail)
+        return bool(after and (befallen["now"] or after["done"]))
+    return bool(pattern("bare_tail").match(tail) and pattern("of_subject").search(head))
+
+
+def _is_of_others(clauses: Clauses, start: int, head: str) -> bool:
+    """Whether it is said of somebody else, named in the clause or, where no reader is, before it."""
+    if pattern("of_others").search(head):
+        return True
+    is_of_reader = wordlist("reader").search(head) is not None
+    return not is_of_reader and pattern("of_others").search("".join(_said_before(clauses, start))) is not None
 
 
 def _said_before(clauses: Clauses, start: int) -> list[str]:
@@ -138,7 +219,8 @@ def known_diseases(clauses: Clauses, diseases: list[Disease]) -> set[str]:
     known: set[str] = set()
     for name, start, end in diseases:
         head, tail = clauses.head(start), clauses.tail(end)
-        if wordlist("unsure").search(head) or wordlist("asked").search(head) or is_denied(head):
+        is_doubted = wordlist("asked").search(head) or pattern("doubted").match(tail)
+        if wordlist("unsure").search(head) or is_doubted or is_denied(head):
             continue
         is_found = pattern("known_finding").match(clauses.clause(clauses.number_at(start)))
         if is_found or pattern("known_after").match(tail) or pattern("known_before").search(head):
