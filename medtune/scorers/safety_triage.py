@@ -13,7 +13,7 @@ from medtune.scorers.safety_clauses import (
     is_told,
     without_twice,
 )
-from medtune.scorers.safety_words import SOON, URGENT, pattern, wordlist
+from medtune.scorers.safety_words import SOON, URGENT, last_match, pattern, wordlist
 
 MAX_SIGNS = 6
 """Clauses of a sentence before an instruction in which its signs are looked for."""
@@ -102,4 +102,15 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
+    if pattern("learn").search(head) or _is_past(clauses, start, end):
+        return True
     return bool(pattern("past_care").search(head[-WINDOW:] + clauses.text[start:end] + clauses.tail(end)[:4]))
+
+
+def _is_past(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the sentence tells of an earlier time, and what was done then."""
+    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    found = last_match(pattern("past_time"), clauses.text[begin:start])
+    if found is None or pattern("past_now").search(clauses.text, begin + found.end(), end):
+        return False
+    return pattern("past_done").search(clauses.text[start:end] + clauses.tail(end)) is not None
