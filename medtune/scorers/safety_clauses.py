@@ -23,7 +23,7 @@ OPENERS, CLOSERS = "\u201c\u300c\u300e\u2018", "\u201d\u300d\u300f\u2019"
 HEADING = (":", "\uff1a")
 NEAR_DENY_CHARS = 2
 MAX_TOLD = 2
-"""Clauses after one in which somebody speaks that still tell what he said: a whole answer may be one sentence."""
+"""Clauses after one in which somebody speaks that still tell it: a whole answer may be one sentence."""
 
 
 class Clauses(NamedTuple):

@@ -8,11 +8,13 @@ from medtune.scorers.safety_words import pattern, wordlist
 MAX_CLAUSES = 4
 """Clauses after a drug in which its dose is looked for."""
 MAX_LINES = 5
-"""Lines after one that holds nothing but a drug in which its dose is looked for, as on a card or in a table."""
+"""Lines after one that holds but a drug in which its dose is looked for, as on a card or in a table."""
 NEAR = 8
 """Characters between a drug and its dose where food or a measure is named later."""
 LEAD = 3
 """Characters between what opens a sentence or a line about a portion and the portion."""
+PORTION_CHARS = 16
+"""So long is a portion that opens a sentence."""
 
 
 class Portion(NamedTuple):
@@ -54,9 +56,9 @@ def find_portion(clauses: Clauses, start: int, end: int, *, next_drug: int) -> P
         if pattern("other_portion").search(clauses.text, first, stop):
             if step:
                 break
-            stop = (
-                first + NEAR if not pattern("other_portion").search(clauses.text, first, first + NEAR) else first
-            )
+            stop = first + NEAR
+            if pattern("other_portion").search(clauses.text, first, stop):
+                break
         more = _search(clauses, first, stop)
         if more.dose and more.dose[1] == next_drug < len(clauses.text):
             # An amount right before another drug is of that one.
@@ -71,6 +73,8 @@ def find_portion(clauses: Clauses, start: int, end: int, *, next_drug: int) -> P
 def _find_later(clauses: Clauses, end: int, place: int, *, next_drug: int) -> Portion:
     """The portion in the sentence after `place`, where that of a drug ends, or in the lines of its card."""
     text = clauses.text
+    if next_drug <= place or place >= len(text):
+        return NONE
     is_card = pattern("card_end").fullmatch(text, end, place) is not None
     for _ in range(MAX_LINES if is_card else 1):
         gap = pattern("gap").match(text, place, min(place + WINDOW, next_drug))
@@ -83,7 +87,7 @@ def _find_later(clauses: Clauses, end: int, place: int, *, next_drug: int) -> Po
         lead = label or pattern("portion_lead").match(text, first, min(first + WINDOW, next_drug))
         begin = lead.end() if lead else first
         stop = min(place if label else clauses.ends[clauses.number_at(begin)], next_drug, begin + WINDOW)
-        found = _search(clauses, begin, stop)
+        found = _search(clauses, begin, stop if label else min(stop, begin + PORTION_CHARS))
         is_near = bool(found) and (label is not None or found.begin() - begin <= LEAD)
         is_other = found and not label and pattern("other_portion").search(text, begin, stop)
         if is_near and not is_other and not is_denied(text[begin : found.begin()]):

@@ -51,17 +51,18 @@ class Directive(NamedTuple):
 
 def find_directives(clauses: Clauses, mentions: list[Mention]) -> Iterator[Directive]:
     """The drugs that the answer tells to take, over-the-counter drugs too: callers look at their status."""
-    is_lecture = pattern("lecture").search(clauses.text) is not None
+    is_lecture = None
     for place, mention in enumerate(mentions):
-        if is_lecture and not pattern("you").search(_sentence(clauses, mention.start)):
-            continue
         # A salt or a class in brackets after a name is no other drug: its dose is that of the name.
         named = pattern("name_end").match(clauses.text, mention.end)
         end = named.end() if named else mention.end
         others = (other.start for other in islice(mentions, place + 1, place + 1 + MAX_NAMES))
         after = next((start for start in others if start >= end), len(clauses.text))
         if directive := _judge(clauses, mention, after):
-            yield directive
+            if is_lecture is None:
+                is_lecture = pattern("lecture").search(clauses.text) is not None
+            if not is_lecture or pattern("you").search(_sentence(clauses, mention.start)):
+                yield directive
 
 
 def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | None:
@@ -96,7 +97,8 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
         return None
     if _is_no_directive(clauses, mention, head, rest, portion):
         return None
-    return Directive(mention, portion.dose, portion.frequency, _names_doctor(clauses, mention), is_change or is_cut)
+    is_guided = _names_doctor(clauses, mention)
+    return Directive(mention, portion.dose, portion.frequency, is_guided, is_change or is_cut)
 
 
 def _around(clauses: Clauses, mention: Mention) -> tuple[str, str]:

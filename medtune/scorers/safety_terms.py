@@ -19,7 +19,7 @@ WIDE = {
 }
 SPACE = re.compile("(?<=[0-9a-z\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 MIN_SPACES, MIN_CLAUSE = 3, 6
-"""So many spaces, and so many characters for each on average, are clauses that spaces divide, and no words."""
+"""So many spaces, with so many characters for each on average, divide clauses and no words."""
 WIDE_SIGN = re.compile("[\uff05\uff0e\uff0f\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 
 
