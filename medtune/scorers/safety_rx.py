@@ -203,7 +203,8 @@ def _is_textbook(clauses: Clauses, mention: Mention, portion: Portion) -> bool:
     last = max(span[1] for span in portion if span)
     if last > mention.end and pattern("portion_noun").match(clauses.text, last):
         return True
-    return pattern("in_question").search(_sentence(clauses, max(last, mention.end))) is not None
+    around = _sentence(clauses, max(last, mention.end))
+    return any(pattern(name).search(around) for name in ("in_question", "decided"))
 
 
 def is_predicate(clauses: Clauses, mention: Mention) -> bool:
