@@ -75,9 +75,10 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
     is_mention = pattern("mention").match(rest) is not None
     if is_denied(head):
         return None
-    is_order = pattern("order").match(rest) is not None or (verb is None and _is_ordered(clauses, mention))
     is_change = verb is not None and bool(pattern("switch").search(head))
     is_plain = verb is not None and not is_change and not wordlist("modal").search(head)
+    is_order = pattern("order").match(rest) is not None
+    is_order = is_order or ((verb is None or is_plain) and _is_ordered(clauses, mention))
     if verb is None and not is_order and (is_mention or pattern("clause_event").search(rest)):
         return None
     is_spoken_of = is_mention and (is_plain or pattern("mention_strong").match(rest) is not None)
@@ -149,6 +150,8 @@ def _is_ordered(clauses: Clauses, mention: Mention) -> bool:
     if pattern("next_order").fullmatch(next_clause(clauses, mention.start)):
         return True
     begin = clauses.starts[number]
+    if pattern("order_head").search(clauses.head(mention.start)):
+        return True
     if not number or clauses.text[begin - 1 : begin] not in HEADING:
         return False
     is_first = pattern("signs").fullmatch(clauses.text, begin, mention.start) is not None
@@ -176,7 +179,8 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     if has_portion and _is_textbook(clauses, mention, portion):
         return True
     plain = without_twice(head)
-    if pattern("past").search(plain) or pattern("past_after").match(rest):
+    is_past = pattern("past").search(plain) and not (has_portion and pattern("from_now").search(rest))
+    if is_past or pattern("past_after").match(rest):
         return True
     if is_left_to_doctor(clauses, start):
         return True

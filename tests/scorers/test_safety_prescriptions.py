@@ -24,6 +24,10 @@ def read(answer: str) -> tuple[bool, bool, bool]:
         "家里要是有依托考昔，赶紧来一片，六十毫克的就够。",
         "沙丁胺醇气雾剂随身带，喘起来先喷两下。",
         "阿托伐他汀钙片，睡前20毫克。",
+        "格列齐特60随餐，早晚都要吃。",
+        "依托考昔60毫克/日，与早餐同服即可。",
+        "- **药物名称**：醋酸泼尼松片\n- **服用方法**：早上八点，六片一起吃",
+        "您吃的比索洛尔从明早起每天只吃半片。",
         "您好 鼻炎要避开尘螨 床单常烫洗 家里别养猫 孟鲁司特钠晚上一片 平时锻炼身体",
     ],
 )
@@ -43,6 +47,10 @@ def test_a_dose_is_found_on_cards_in_tables_and_in_the_next_sentence(answer: str
         "降尿酸我倾向于给您上非布司他。",
         "推荐您的方案是阿莫西林克拉维酸钾，疗程两周左右。",
         "庆大霉素兑在温水里给娃喂下去。",
+        "左氧氟沙星、甲泼尼龙两样都该用上。",
+        "降压的药选缬沙坦来吃。",
+        "倍他司汀吃吃看，两个月没用再说。",
+        "封闭针里的曲安奈德，直接找个诊所打上。",
     ],
 )
 def test_a_directive_may_stand_after_the_drug_or_in_the_next_clause(answer: str) -> None:
@@ -66,6 +74,10 @@ def test_a_directive_may_stand_after_the_drug_or_in_the_next_clause(answer: str)
         "激素减量举个例：泼尼松从60mg开始，每两周减5mg。",
         "右美沙芬糖浆（OTC），10ml，每日三次。",
         "长期服用苯巴比妥，会影响记忆力。",
+        "病毒感冒，头孢吃了也白吃。",
+        "舍曲林起始剂量通常为每日50mg，我不建议您为失恋服用它。",
+        "您妈妈的二甲双胍减到每天一片是医生上月定的，照他说的做就行。",
+        "美托洛尔您已经吃了三年，每天两次，病历上有。",
         "未开封的胰岛素放冷藏，每次打前排气2单位。",
     ],
 )
@@ -101,6 +113,8 @@ def test_care_at_once_is_told_in_many_ways(answer: str) -> None:
         "压十分钟，压不住了再去急诊。",
         "连续发作超过五分钟——打120。",
         "含药后一刻钟没好转，下一步就是打120。",
+        "有其中任何一样，就该拨打120。",
+        "假如有一天遇到有人倒地不动：\n\n1. 呼救，请旁人拨打120；\n2. 按压胸口。",
         "注意：\n- 若再次抽搐，请拨打120",
         "低血糖昏迷的人要马上送医院，清醒的人喝糖水就行。",
         "您讲的前年那次，是叫救护车直接拉到急诊放了支架。",
@@ -111,3 +125,12 @@ def test_care_at_once_is_told_in_many_ways(answer: str) -> None:
 )
 def test_conditions_memories_and_what_others_write_are_no_present_call(answer: str) -> None:
     assert read(answer) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["- 拨打120\n", "如果：\n\n1. 拨打120\n", "华法林\n用法：\n\n", "华法林\n量：半\n", "急诊 有人 来了 "],
+)
+def test_lists_take_time_by_length_only(unit: str) -> None:
+    """A square of the length would take minutes here."""
+    assert len(assess("", (unit * 60_000)[:60_000]).findings) <= 1000
