@@ -56,9 +56,8 @@ def find_portion(clauses: Clauses, start: int, end: int, *, next_drug: int) -> P
         if pattern("other_portion").search(clauses.text, first, stop):
             if step:
                 break
-            stop = first + NEAR
-            if pattern("other_portion").search(clauses.text, first, stop):
-                break
+            is_first = pattern("other_portion").search(clauses.text, first, first + NEAR)
+            stop = first if is_first else first + NEAR
         more = _search(clauses, first, stop)
         if more.dose and more.dose[1] == next_drug < len(clauses.text):
             # An amount right before another drug is of that one.
