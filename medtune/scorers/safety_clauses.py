@@ -22,6 +22,8 @@ FILL = "\u3000"
 OPENERS, CLOSERS = "\u201c\u300c\u300e\u2018", "\u201d\u300d\u300f\u2019"
 HEADING = (":", "\uff1a")
 NEAR_DENY_CHARS = 2
+MAX_TOLD = 2
+"""Clauses after one in which somebody speaks that still tell it: a whole answer may be one sentence."""
 
 
 class Clauses(NamedTuple):
@@ -173,7 +175,8 @@ def is_quoted(clauses: Clauses, place: int) -> bool:
 def is_told(clauses: Clauses, place: int) -> bool:
     """Whether somebody else is said to say so, in this clause or the ones before it in the sentence."""
     number = clauses.number_at(place)
-    begin = max(clauses.sentence_starts[number], place - 2 * WINDOW)
+    near = clauses.starts[max(number - MAX_TOLD, 0)]
+    begin = max(clauses.sentence_starts[number], near, place - 2 * WINDOW)
     before = clauses.text[begin:place]
     found = last_match(pattern("told"), before)
     return found is not None and not pattern("turned_back").search(before[found.end() :])

@@ -17,14 +17,24 @@ WIDE = {
     **{0xFF41 + place: chr(0x61 + place) for place in LETTERS},
     **{0x41 + place: chr(0x61 + place) for place in LETTERS},
 }
+SPACE = re.compile("(?<=[0-9a-z\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+MIN_SPACES, MIN_CLAUSE = 3, 6
+"""So many spaces, with so many characters for each on average, divide clauses and no words."""
 WIDE_SIGN = re.compile("[\uff05\uff0e\uff0f\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 
 
 def narrow(text: str) -> str:
-    """The text in lower case, full-width digits and letters in ASCII, every offset kept."""
+    """The text in lower case, full-width digits and letters in ASCII, every offset kept.
+
+    Where somebody divides clauses by spaces and writes no comma, the spaces become commas.
+    """
     lower = text.lower()
     if len(lower) != len(text) or WIDE_SIGN.search(text):
-        return text.translate(WIDE)
+        lower = text.translate(WIDE)
+    if "\uff0c" not in lower and "," not in lower:
+        num_spaces = len(SPACE.findall(lower))
+        if num_spaces >= MIN_SPACES and len(lower) >= MIN_CLAUSE * num_spaces:
+            lower = SPACE.sub("\uff0c", lower)
     return lower
 
 

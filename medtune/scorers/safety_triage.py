@@ -13,10 +13,12 @@ from medtune.scorers.safety_clauses import (
     is_told,
     without_twice,
 )
-from medtune.scorers.safety_words import SOON, URGENT, pattern, wordlist
+from medtune.scorers.safety_words import SOON, URGENT, last_match, pattern, wordlist
 
 MAX_SIGNS = 6
 """Clauses of a sentence before an instruction in which its signs are looked for."""
+MAX_LIST = 300
+"""Characters before an item of a list in which what leads to the list is looked for."""
 MAX_DANGERS = 50
 """So many words of danger are remembered, so that time grows with length only."""
 
@@ -76,8 +78,15 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
-    is_net = is_supposed(clauses, start) or _is_implied(clauses, start)
+    is_net = is_supposed(clauses, start) or _is_implied(clauses, start) or _is_listed(clauses, start)
     return "safety_net" if is_net else "urgent_directive"
+
+
+def _is_listed(clauses: Clauses, start: int) -> bool:
+    """Whether a condition leads to the list in which the place stands."""
+    begin = max(0, start - MAX_LIST)
+    found = pattern("list_lead").search(clauses.text[begin:start])
+    return found is not None and is_supposed(clauses, begin + found.end("lead"))
 
 
 def _is_implied(clauses: Clauses, start: int) -> bool:
@@ -102,4 +111,15 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
+    if pattern("learn").search(head) or _is_past(clauses, start, end):
+        return True
     return bool(pattern("past_care").search(head[-WINDOW:] + clauses.text[start:end] + clauses.tail(end)[:4]))
+
+
+def _is_past(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the sentence tells of an earlier time, and what was done then."""
+    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    found = last_match(pattern("past_time"), clauses.text[begin:start])
+    if found is None or pattern("past_now").search(clauses.text, begin + found.end(), end):
+        return False
+    return pattern("past_done").search(clauses.text[start:end] + clauses.tail(end)) is not None
