@@ -118,8 +118,9 @@ def flags() -> dict[str, int]:
     found: dict[str, int] = {}
     lists = {
         "now": URGENT, "ambulance": URGENT, "urgent_only": URGENT, "soon": SOON, "change": CHANGE,
-        "change_parts": CHANGE, "decline_only": DECLINE, "drug_endings": SHAPE, "personal_only": PERSONAL,
-        "portion_only": PORTION, "voice_only": VOICE, "turn_only": TURN, "later": DELAY, "delay_only": DELAY,
+        "change_parts": CHANGE, "decline_only": DECLINE, "decline_words": DECLINE, "drug_endings": SHAPE,
+        "personal_only": PERSONAL, "portion_only": PORTION, "voice_only": VOICE, "turn_only": TURN,
+        "later": DELAY, "delay_only": DELAY,
     }  # fmt: skip
     for name, flag in lists.items():
         for word in words_of(name):
