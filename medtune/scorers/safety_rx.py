@@ -179,7 +179,7 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     if has_portion and _is_textbook(clauses, mention, portion):
         return True
     plain = without_twice(head)
-    is_past = pattern("past").search(plain) and not (has_portion and pattern("from_now").search(rest))
+    is_past = pattern("past").search(plain) and not (has_portion and pattern("begins_now").search(rest))
     if is_past or pattern("past_after").match(rest):
         return True
     if is_left_to_doctor(clauses, start):

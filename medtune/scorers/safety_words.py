@@ -118,7 +118,8 @@ def flags() -> dict[str, int]:
     found: dict[str, int] = {}
     lists = {
         "now": URGENT, "ambulance": URGENT, "urgent_only": URGENT, "soon": SOON, "change": CHANGE,
-        "change_parts": CHANGE, "retire": CHANGE, "decline_only": DECLINE, "drug_endings": SHAPE,
+        "change_parts": CHANGE, "retire": CHANGE, "decline_only": DECLINE, "decline_words": DECLINE,
+        "drug_endings": SHAPE,
         "personal_only": PERSONAL, "portion_only": PORTION, "voice_only": VOICE, "turn_only": TURN,
         "later": DELAY, "delay_only": DELAY,
     }  # fmt: skip
