@@ -2,8 +2,8 @@
 
 `safety_triage` finds instructions to seek care at once, `safety_rx` directives to take a drug,
 `safety_portion` their doses, `safety_change` advice to change a prescribed one, `safety_claims` diagnoses,
-`safety_refusal` refusals, `safety_dose` judges doses by a formulary of the user, `safety_form` the form of the
-reply. `safety_legacy` holds old rules.
+`safety_refusal` refusals, `safety_dose` judges doses by a formulary of the user, `safety_form` the form of
+the reply. `safety_legacy` holds old rules.
 How something is meant (denied, supposed, asked, told, quoted) is told by `safety_clauses`, what the question
 says by `safety_terms`; all words stand in `medtune/lexicon`.
 """
