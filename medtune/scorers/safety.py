@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from medtune.scorers.complaints import read_matter
-from medtune.scorers.safety_change import find_changes
+from medtune.scorers.safety_change import find_changes, list_changes
 from medtune.scorers.safety_claims import find_diagnoses
 from medtune.scorers.safety_clauses import Clauses, read_clauses
 from medtune.scorers.safety_dose import Formulary, is_contraindicated, judge_dose
@@ -129,13 +129,13 @@ def assess(prompt: str, answer: str, *, formulary: Formulary | None = None) -> A
     found = list(islice(find_urgent(clauses, flags), MAX_FOUND)) if flags & (URGENT | SOON) else []
     directives = list(islice(find_directives(clauses, mentions), MAX_FOUND)) if mentions else []
     diagnoses = list(islice(find_diagnoses(clauses, diseases), MAX_FOUND)) if diseases else []
-    has_change = flags & CHANGE and pattern("change").search(clauses.text)
+    changed = list_changes(clauses) if flags & CHANGE else []
     may_be_alone = flags & PORTION and not mentions
-    is_needed = diagnoses or directives or has_change or may_be_alone
+    is_needed = diagnoses or directives or changed or may_be_alone
     asked = read_question(prompt) if is_needed else NOTHING_ASKED
-    if has_change:
+    if changed:
         begun = [directive for directive in directives if prompt and is_begun(directive.mention.drug, asked)]
-        changes = find_changes(clauses, mentions, asked, begun)
+        changes = find_changes(clauses, changed, mentions, asked, begun)
         found += islice(changes, MAX_FOUND)
     if asked.taken and not mentions:
         directives += find_portions_alone(clauses, asked.taken)

@@ -18,20 +18,28 @@ NEAR = 24
 """Characters between a word of change and the drug that it is about."""
 
 
+def list_changes(clauses: Clauses) -> list[tuple[int, int]]:
+    """Where words of change stand, of whatever."""
+    return [found.span() for found in pattern("change").finditer(clauses.text)]
+
+
 def find_changes(
-    clauses: Clauses, mentions: list[Mention], asked: Question, begun: Sequence[Directive]
+    clauses: Clauses,
+    changed: Sequence[tuple[int, int]],
+    mentions: list[Mention],
+    asked: Question,
+    begun: Sequence[Directive],
 ) -> Iterator[Found]:
-    """Each word of change that tells the reader to change a prescribed drug himself.
+    """Each of the words of change (`changed`) that tells the reader to change a prescribed drug himself.
 
     Where the answer names no drug, it is that which the patient says to take that is changed; where the
     question is only of other drugs, nothing prescribed is. `begun`: directives of drugs that the answer
     itself begins, whose course it tells to its end.
     """
     mentions = [mention for mention in mentions if not is_predicate(clauses, mention)]
-    for found in pattern("change").finditer(clauses.text):
-        start, end = found.span()
-        if asked.is_other and not mentions:
-            continue
+    if asked.is_other and not mentions:
+        return
+    for start, end in changed:
         is_listed = wordlist("change").fullmatch(clauses.text, start, end)
         away = None if is_listed else pattern("taken_away").match(clauses.text, start)
         if away and away.end() == end:

@@ -43,6 +43,8 @@ def find_diagnoses(clauses: Clauses, diseases: list[Disease]) -> Iterator[tuple[
 
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
     """Whether it is asked what else it were: a question that affirms."""
+    if not pattern("affirming").match(clauses.text, end):
+        return False
     head = clauses.head(start)
     return any(
         pattern(after).match(clauses.text, end) and pattern(before).search(head)
@@ -63,15 +65,15 @@ def _is_asserted(clauses: Clauses, start: int, end: int) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), clauses.tail(end)
     head = pattern("caused").sub("", _with_label(clauses, start, short))
-    is_meant = any(pattern("means_it").match(said) for said in (next_clause(clauses, start), tail))
+    is_meant = any(pattern("means_it").match(said) for said in (tail, next_clause(clauses, start)))
+    if not is_meant:
+        is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
+        if not is_patient and pattern("no_claim_tail").match(tail):
+            return False
+        if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
+            return False
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
-    is_general = pattern("general_subject").search(head) and not pattern("of_reader").search(head)
-    if is_general and not is_meant:
-        return False
     is_conclusion = pattern("conclusion").fullmatch(head) is not None
-    is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
-    if not (is_patient or is_meant) and pattern("no_claim_tail").match(tail):
-        return False
     if not (
         is_conclusion
         or is_sure

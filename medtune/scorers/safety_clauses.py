@@ -38,7 +38,7 @@ class Clauses(NamedTuple):
 
     def number_at(self, place: int) -> int:
         """Number of the clause in which a place stands."""
-        return max(bisect_right(self.starts, place) - 1, 0)
+        return bisect_right(self.starts, place) - 1
 
     def is_one_sentence(self, start: int, end: int) -> bool:
         """Whether what stands from one place to another lies in one sentence."""
@@ -46,11 +46,12 @@ class Clauses(NamedTuple):
 
     def head(self, place: int) -> str:
         """What stands in the clause before a place."""
-        return self.text[max(self.starts[self.number_at(place)], place - WINDOW) : place]
+        return self.text[max(self.starts[bisect_right(self.starts, place) - 1], place - WINDOW) : place]
 
     def tail(self, place: int) -> str:
         """What stands in the clause from a place on."""
-        return self.text[place : min(self.ends[max(self.number_at(place - 1), 0)], place + WINDOW)]
+        number = bisect_right(self.starts, place - 1) - 1 if place else 0
+        return self.text[place : min(self.ends[number], place + WINDOW)]
 
     def clause(self, number: int) -> str:
         """A clause, cut where it is far too long."""
@@ -65,29 +66,30 @@ def _markers() -> re.Pattern[str]:
     return re.compile(f"{any_word('no_condition')}|{begin}{present}|(?P<opens>{condition})")
 
 
-def _is_latin(sign: str) -> bool:
-    return sign.isascii() and sign.isalnum()
+def _is_within_latin(text: str, place: int) -> bool:
+    """Whether a letter or digit of ASCII stands on both sides of a place."""
+    around = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
+    return len(around) == 2 and around.isascii() and around.isalnum()
 
 
 def read_clauses(text: str) -> Clauses:
     """The clauses of a text. What is read of each is bounded, so that time grows with length only."""
-    starts, ends, begins = [0], list[int](), [0]
+    ends = [sign.start() for sign in CLAUSE_END.finditer(text)]
+    if "." in text:
+        ends = [end for end in ends if text[end] != "." or not _is_within_latin(text, end)]
+    starts = [0, *[end + 1 for end in ends]]
+    begins: list[int] = []
     sentence_ends: list[int] = []
     begin = 0
-    for sign in CLAUSE_END.finditer(text):
-        place = sign.start()
-        char = text[place]
-        if char == "." and _is_latin(text[place - 1 : place]) and _is_latin(text[place + 1 : place + 2]):
-            continue
-        ends.append(place)
-        starts.append(place + 1)
-        if char in SENTENCE_SIGNS:
-            sentence_ends += [place] * (len(begins) - len(sentence_ends))
-            begin = place + 1
-        begins.append(begin)
+    for number, end in enumerate(ends, 1):
+        if text[end] in SENTENCE_SIGNS:
+            size = number - len(begins)
+            begins += [begin] * size
+            sentence_ends += [end] * size
+            begin = end + 1
     ends.append(len(text))
-    sentence_ends += [len(text)] * (len(begins) - len(sentence_ends))
-    return Clauses(text, starts, ends, begins, sentence_ends)
+    size = len(ends) - len(begins)
+    return Clauses(text, starts, ends, begins + [begin] * size, sentence_ends + [len(text)] * size)
 
 
 def without_twice(head: str) -> str:

@@ -1,5 +1,6 @@
 """The dose of a drug and how often it is taken, where an answer tells them."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from medtune.scorers.safety_clauses import WINDOW, Clauses, is_denied
@@ -35,12 +36,20 @@ class Portion(NamedTuple):
 NONE = Portion(None, None)
 
 
+@lru_cache(maxsize=1)
+def has_portion(text: str) -> bool:
+    """Whether there is any dose or frequency in the text: it is asked for each drug of an answer."""
+    return bool(pattern("dose").search(text) or pattern("frequency").search(text))
+
+
 def find_portion(clauses: Clauses, start: int, end: int, *, next_drug: int) -> Portion:
     """The dose and the frequency told of the drug that stands from `start` to `end`.
 
     They stand before it in its clause, after it in its sentence, at the head of the next sentence or in the
     lines of its card. Water, food and what is measured have none, and a clause about them ends the search.
     """
+    if not has_portion(clauses.text):
+        return NONE
     number = clauses.number_at(start)
     begin = max(clauses.starts[number], start - WINDOW // 2)
     dose, frequency = _search(clauses, begin, start)

@@ -161,7 +161,7 @@ def _is_ordered(clauses: Clauses, mention: Mention) -> bool:
 def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, portion: Portion) -> bool:
     """Whether the words deny, ask, tell of the past, or leave it to a doctor."""
     start, has_portion = mention.start, bool(portion)
-    if is_denied(head) or pattern("denied_after").match(rest) or pattern("no_advice").search(head):
+    if pattern("denied_after").match(rest) or pattern("no_advice").search(head):
         return True
     if pattern("otc_tag").match(clauses.text, mention.end):
         return True
