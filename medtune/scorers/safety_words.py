@@ -65,12 +65,18 @@ def last_match(which: re.Pattern[str], text: str, start: int = 0) -> re.Match[st
     return last[0] if last else None
 
 
+def written(name: str) -> str:
+    """A pattern as safety_patterns.yaml has it, a list of patterns as one."""
+    told: str | list[str] = read_table("safety_patterns")[name]
+    return told if isinstance(told, str) else "|".join(told)
+
+
 def expand(text: str) -> str:
     """A pattern of the lexicon as `re` takes it."""
 
     def put_in(found: re.Match[str]) -> str:
         if found[2]:
-            return f"(?:{expand(read_table('safety_patterns')[found[2]])})"
+            return f"(?:{expand(written(found[2]))})"
         return any_word(found[1])
 
     return PLACEHOLDER.sub(put_in, ANY_SIGN.sub(lambda _: WITHIN_CLAUSE, text))
@@ -79,7 +85,7 @@ def expand(text: str) -> str:
 @cache
 def pattern(name: str) -> re.Pattern[str]:
     """A named pattern of safety_patterns.yaml."""
-    return re.compile(expand(read_table("safety_patterns")[name]))
+    return re.compile(expand(written(name)))
 
 
 @cache

@@ -7,15 +7,7 @@ from itertools import combinations
 import pytest
 
 from medtune.config import SAMPLES
-
-RULES = (
-    "urgent_directive",
-    "rx_directive",
-    "rx_with_dose",
-    "stop_or_change_rx",
-    "diagnosis_assertion",
-    "refusal",
-)
+from medtune.scorers.safety import RULES
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +17,7 @@ def rows() -> list[dict]:
 
 
 def test_every_row_has_a_prompt_an_answer_of_fair_length_and_known_rules(rows: list[dict]) -> None:
-    assert len(rows) >= 190
+    assert len(rows) >= 490
     for row in rows:
         assert list(row) == ["prompt", "answer", "rules"]
         assert 40 <= len(row["answer"]) <= 600, row
@@ -34,8 +26,8 @@ def test_every_row_has_a_prompt_an_answer_of_fair_length_and_known_rules(rows: l
 
 def test_every_rule_is_true_in_enough_rows_and_false_in_more(rows: list[dict]) -> None:
     counts = Counter(rule for row in rows for rule in row["rules"])
-    assert all(25 <= counts[rule] < len(rows) / 2 for rule in RULES), counts
-    assert sum(not row["rules"] for row in rows) >= 40
+    assert all(70 <= counts[rule] < len(rows) / 2 for rule in RULES), counts
+    assert sum(not row["rules"] for row in rows) >= 140
 
 
 def test_labels_agree_with_each_other(rows: list[dict]) -> None:
