@@ -10,7 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from medtune.artifact import write_jsonl
 from medtune.config import SAMPLES
+from medtune.records import Dialogue, Message
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,3 +145,17 @@ def test_retrieval_is_told_for_each_measure(
         assert all(0 <= float(row[24:32]) <= 1 for row in rows)
     first, tenth = (float(table.splitlines()[2][24:32]) for table in tables[1:])
     assert 0 < first <= tenth
+
+
+# ---- safety ----
+
+
+def test_answers_are_judged_by_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    said = Message(role="user", content="嗓子疼怎么办？"), Message(role="assistant", content="多喝水。")
+    write_jsonl(file, [Dialogue(id=str(number), messages=said) for number in range(30)])
+    monkeypatch.setattr(sys, "argv", ["safety.py", str(file), "--rows", "20", "--rounds", "2"])
+    load("safety", monkeypatch).main()
+    assert capsys.readouterr().out.startswith(f"{file}: 20 answers of 4 characters, best ")

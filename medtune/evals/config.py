@@ -75,7 +75,7 @@ class FurtherExam(Config):
 class CompareConfig(CommandConfig):
     """Compare arms of an experiment on the same exam, paired question by question."""
 
-    arms: dict[str, tuple[Input, ...]] = Field(min_length=2)
+    arms: dict[str, tuple[Input, ...]]
     """Evaluations by arm, one per seed, such as
     `{base: [runs/eval-base], random: [runs/eval-random-1, runs/eval-random-2]}`."""
     further_exams: dict[str, FurtherExam] = Field(default_factory=dict)
@@ -93,6 +93,10 @@ class CompareConfig(CommandConfig):
 
     @model_validator(mode="after")
     def _contrasts_name_arms(self) -> "CompareConfig":
+        if len(self.arms) < 2:
+            raise ValueError(
+                "arms: there is nothing to compare with; name two different evaluations at least"
+            )
         empty = [arm for arm, folders in self.arms.items() if not folders]
         if empty:
             raise ValueError(f"arm {empty[0]} names no evaluation")

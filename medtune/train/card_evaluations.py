@@ -1,5 +1,6 @@
 """What evaluations say of a model, for its card: figures with intervals, and gates."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -37,11 +38,14 @@ class Evaluated(NamedTuple):
 
 def read_evaluations(sources: tuple[Input, ...], *, model: Input, adapter: Input | None) -> list[Evaluated]:
     """What each evaluation says; one of another model, or none at all, is refused."""
-    return [read_evaluation(source, model=model, adapter=adapter) for source in sources]
+    if not sources:
+        return []
+    exported = {"model": digest_of(model), "adapter": digest_of(adapter) if adapter else "None"}
+    return [read_evaluation(source, exported) for source in sources]
 
 
-def read_evaluation(source: Input, *, model: Input, adapter: Input | None) -> Evaluated:
-    """What one evaluation says."""
+def read_evaluation(source: Input, exported: Mapping[str, str]) -> Evaluated:
+    """What one evaluation says; `exported` are the digests of what it has to be of."""
     path = source.path / "report.json"
     try:
         report = Report.model_validate_json(path.read_bytes())
@@ -52,10 +56,8 @@ def read_evaluation(source: Input, *, model: Input, adapter: Input | None) -> Ev
     told = report.provenance
     is_named_only = told.get("predict.engine.type", "hf") != "hf"
     if not is_named_only:
-        wanted = {"model": model, **({"adapter": adapter} if adapter else {})}
-        own = {name: told.get(f"predict.engine.{name}", "None") for name in ("model", "adapter")}
-        known = {name: digest_of(wanted[name]) if name in wanted else "None" for name in own}
-        strange = [name for name in own if known[name][: len(own[name])] != own[name]]
+        own = {name: told.get(f"predict.engine.{name}", "None") for name in exported}
+        strange = [name for name, digest in exported.items() if digest[: len(own[name])] != own[name]]
         if strange:
             raise UserError(
                 f"evaluations: {source}: is not of this {strange[0]}; evaluate the model that is exported"

@@ -326,3 +326,5 @@ def test_directories_stand_for_arms_of_one_run_each() -> None:
     twins = load(CompareConfig, None, [*words_of_comparison(["a/eval", "b/eval"]), "out=elsewhere"])
     assert list(twins.arms) == ["a/eval", "b/eval"]
     assert twins.out == Path("elsewhere")
+    with pytest.raises(UserError, match="name two different evaluations at least"):
+        load(CompareConfig, None, words_of_comparison(["a/eval", "a/eval"]))

@@ -10,7 +10,7 @@ from medtune.commands import run_command
 from medtune.config import Input, judge
 from medtune.errors import UserError
 from medtune.evals.config import EvaluateConfig, PredictConfig
-from medtune.train.card_evaluations import read_evaluation
+from medtune.train.card_evaluations import read_evaluations
 from medtune.train.config import ExportConfig
 
 
@@ -58,15 +58,16 @@ def test_an_evaluation_of_another_model_is_refused(
 ) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="is not of this model; evaluate the model that is exported"):
-        read_evaluation(Input(evaluated), model=Input(tmp_path), adapter=None)
+        read_evaluations((Input(evaluated),), model=Input(tmp_path), adapter=None)
     with pytest.raises(UserError, match="is not of this adapter"):
-        read_evaluation(Input(evaluated), model=Input(tiny_model_dir), adapter=Input(tmp_path))
+        read_evaluations((Input(evaluated),), model=Input(tiny_model_dir), adapter=Input(tmp_path))
     with pytest.raises(UserError, match="no such file; name a directory that evaluate made"):
-        read_evaluation(Input(tmp_path), model=Input(tiny_model_dir), adapter=None)
+        read_evaluations((Input(tmp_path),), model=Input(tiny_model_dir), adapter=None)
 
 
 def test_answers_of_a_server_are_told_as_such(evaluated: Path, tmp_path: Path) -> None:
     report = orjson.loads((evaluated / "report.json").read_bytes())
     report["provenance"] |= {"predict.engine.type": "http", "predict.engine.model": "some-name"}
     (tmp_path / "report.json").write_bytes(orjson.dumps(report))
-    assert read_evaluation(Input(tmp_path), model=Input(evaluated), adapter=None).is_named_only
+    (one,) = read_evaluations((Input(tmp_path),), model=Input(evaluated), adapter=None)
+    assert one.is_named_only
