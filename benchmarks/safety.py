@@ -2,8 +2,8 @@
 
     python benchmarks/safety.py FILE [FILE …] [--rows 1000] [--rounds 15]
 
-Each FILE holds dialogues as `prepare` writes them; the last question and its answer are judged. Told are the best
-round, which other programs disturbed least, and the median, by the time that the process itself took.
+Each FILE holds dialogues as `prepare` writes them; the last question and its answer are judged. Told are the
+best round, which other programs disturbed least, and the median, by the time that the process itself took.
 """
 
 import argparse
