@@ -13,6 +13,7 @@ TASKS_OF: dict[str, tuple[Task, ...]] = {
     "cloze_norm": ("exam",),
     "audit": ("exam",),
     "formulary": ("safety",),
+    "drugs": ("safety",),
     "base": ("open",),
     "runtime": ("open",),
     "judgements": ("judge",),
@@ -43,6 +44,9 @@ class EvaluateConfig(CommandConfig):
     """Directory that `audit` made of the training data; accuracy is told for clean items and others apart."""
     formulary: Input | None = None
     """Your own limits of doses and contraindications, CSV or YAML; without it doses are not judged."""
+    drugs: Input | None = None
+    """Your own drug names beside those that are known, YAML with lists under `prescription`, `controlled`,
+    `otc` and `patent`; `=` joins names of one drug, and your word on a name counts."""
     base: HfEngine | None = None
     """A base model, not tuned to answer, for how much likelier answers make their questions; best without
     the adapter that is evaluated. It takes two readings of each pair."""

@@ -78,7 +78,8 @@ def describe(config: EvaluateConfig) -> dict[str, str]:
         "medtune": manifest.code,
     }
     told |= {"cloze_norm": config.cloze_norm} if config.task == "exam" else {"task": config.task}
-    told |= {"formulary": shorten_digest(digest_of(config.formulary))} if config.formulary else {}
+    own = {"formulary": config.formulary, "drugs": config.drugs}
+    told |= {name: shorten_digest(digest_of(source)) for name, source in own.items() if source}
     told |= describe_base(config.base) if config.base else {}
     asked = dict(flatten(manifest.config, "predict")) | {
         f"predict.{field}": shorten_digest(digest) for field, digest in manifest.inputs.items()

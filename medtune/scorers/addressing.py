@@ -7,6 +7,7 @@ from medtune.scorers.relevance import other_people
 from medtune.scorers.safety_clauses import read_clauses
 from medtune.scorers.safety_form import find_patient_voice
 from medtune.scorers.safety_terms import find_terms, narrow
+from medtune.scorers.safety_words import shipped_terms
 
 SURE = 0.3
 """From this degree of `other_people` on they are told. On five public sets 1 to 5 % of the real answers reach
@@ -36,6 +37,6 @@ def read_addressed(question: str, answer: str) -> Addressed:
     recall = sum(number in told.concepts for number in wanted) / len(wanted) if wanted else None
     is_other = other_people(asked.groups, told.groups) >= SURE
     others = sorted(told.groups.keys() - asked.groups.keys() - {NOBODY}) if is_other else ()
-    flags = find_terms(read_clauses(narrow(answer)).text)[2]
+    flags = find_terms(read_clauses(narrow(answer)).text, shipped_terms())[2]
     voice = find_patient_voice(answer, flags)
     return Addressed(recall, tuple(others), (voice.start, voice.end) if voice else None)

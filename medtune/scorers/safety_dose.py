@@ -11,10 +11,9 @@ import yaml
 from medtune.errors import UserError
 from medtune.lexicon import read_table
 from medtune.scorers.safety_rx import Directive
-from medtune.scorers.safety_words import drugs
+from medtune.scorers.safety_words import Terms, shipped_terms
 
 COLUMNS = ("name", "unit", "max_single", "max_daily", "contraindicated")
-LISTS = "medtune/lexicon/drugs_*.yaml"
 Verdict = Literal["within", "over_single", "over_daily", "unknown"]
 
 
@@ -33,8 +32,12 @@ class Limit(NamedTuple):
 Formulary = Mapping[str, Limit]
 
 
-def read_formulary(path: Path) -> dict[str, Limit]:
-    """The rows of a CSV or YAML file by drug; every name that the lexicon joins with it finds the row."""
+def read_formulary(path: Path, terms: Terms | None = None) -> dict[str, Limit]:
+    """The rows of a CSV or YAML file by drug; every name that is joined with it finds the row.
+
+    `terms` are the drugs that are known, as for `assess`.
+    """
+    terms = terms or shipped_terms()
     if path.suffix.lower() in (".yaml", ".yml"):
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(rows, list):
@@ -51,11 +54,12 @@ def read_formulary(path: Path) -> dict[str, Limit]:
                 f"{path}: row {number} has columns that nobody reads: {sorted(map(str, unknown))}"
             )
         limit = _read_row(row, f"{path}: row {number}")
-        if limit.name.lower() not in drugs():  # it would never be found in an answer
+        known = terms.drugs.get(limit.name.lower())
+        if not known:  # it would never be found in an answer
             raise UserError(
-                f"{path}: row {number}: no list of drugs has {limit.name}; add it to one of {LISTS}"
+                f"{path}: row {number}: no list of drugs has {limit.name}; name it in one of your own (drugs)"
             )
-        formulary[canonical(limit.name)] = limit
+        formulary[known.name] = limit
     return formulary
 
 
@@ -74,12 +78,6 @@ def _read_row(row: Mapping[str, object], where: str) -> Limit:
             raise UserError(f"{where}: {column} is a number, not {value!r}") from error
     names = tuple(str(word).strip().lower() for word in words if str(word).strip())
     return Limit(str(row["name"]).strip(), unit, limits[0], limits[1], names)
-
-
-def canonical(name: str) -> str:
-    """The first of a drug's names."""
-    known = drugs().get(name.lower())
-    return known.name if known else name.lower()
 
 
 def parse_number(text: str) -> float | None:

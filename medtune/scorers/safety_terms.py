@@ -7,7 +7,7 @@ from typing import NamedTuple
 from medtune.scorers.safety_claims import Disease, known_diseases
 from medtune.scorers.safety_clauses import Clauses, read_clauses
 from medtune.scorers.safety_rx import Mention, is_prescribed
-from medtune.scorers.safety_words import Drug, pattern, reader
+from medtune.scorers.safety_words import Drug, Terms, pattern
 
 LETTERS = range(26)
 WIDE = {
@@ -38,9 +38,9 @@ def narrow(text: str) -> str:
     return lower
 
 
-def find_terms(text: str) -> tuple[list[Mention], list[Disease], int]:
+def find_terms(text: str, terms: Terms) -> tuple[list[Mention], list[Disease], int]:
     """The drugs and the serious diseases that a text names, in order, and the flags of its other words."""
-    reading = reader().read(text)
+    reading = terms.reader.read(text)
     mentions: list[Mention] = []
     diseases: list[Disease] = []
     if not reading.terms:
@@ -80,10 +80,10 @@ class Question(NamedTuple):
 NOTHING_ASKED = Question(set(), set(), False, False, set())
 
 
-def read_question(prompt: str) -> Question:
+def read_question(prompt: str, terms: Terms) -> Question:
     """What the patient says to take and to have."""
     asked = read_clauses(narrow(prompt))
-    mentions, diseases, _ = find_terms(asked.text)
+    mentions, diseases, _ = find_terms(asked.text, terms)
     taken = find_taken(asked, mentions)
     named = taken | {mention.drug for mention in mentions if _is_named(asked, mention)}
     has_medicine = pattern("own_medicine").search(asked.text) is not None

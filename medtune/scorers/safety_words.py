@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -138,13 +139,26 @@ def flags() -> dict[str, int]:
     return found
 
 
+class Terms(NamedTuple):
+    """The drugs that are known, and what finds them and serious diseases in one pass."""
+
+    drugs: Mapping[str, Drug]
+    """By each of their names, in lower case."""
+    reader: Reader[Word, None, None]
+
+
 @cache
-def reader() -> Reader[Word, None, None]:
-    """What finds drugs and serious diseases in one pass."""
-    words = {name: Word(drug, None) for name, drug in drugs().items()}
+def shipped_terms() -> Terms:
+    """The drugs and diseases of the lexicons."""
+    return terms_of(drugs())
+
+
+def terms_of(drugs: Mapping[str, Drug]) -> Terms:
+    """These drugs, and the diseases of the lexicons."""
+    words = {name: Word(drug, None) for name, drug in drugs.items()}
     table = read_table("serious_diseases")
     for names in str(table["diseases"]).split():
         first, *others = names.lower().split("=")
         words |= dict.fromkeys((first, *others), Word(None, first))
-    words |= dict.fromkeys(str(table["no_drugs"]).split(), Word(None, None))
-    return Reader(words, {}, {}, flags())
+    words |= {name: Word(None, None) for name in str(table["no_drugs"]).split() if name not in drugs}
+    return Terms(drugs, Reader(words, {}, {}, flags()))

@@ -289,5 +289,5 @@ def test_repeated_patterns_take_time_by_length_only(unit: str) -> None:
 def test_a_formulary_names_drugs_that_can_be_found(tmp_path: Path) -> None:
     path = tmp_path / "formulary.csv"
     path.write_text("name,unit,max_single,max_daily,contraindicated\n无此药名,mg,1,2,\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"formulary\.csv: row 1: no list of drugs has 无此药名; add it to"):
+    with pytest.raises(UserError, match=r"formulary\.csv: row 1: no list of drugs has 无此药名; name it in"):
         read_formulary(path)

@@ -17,6 +17,7 @@ from medtune.evals.provenance import describe, trace, warn_of_lineage
 from medtune.evals.saved import Stamp
 from medtune.records import Report, Score
 from medtune.scorers.safety_dose import read_formulary
+from medtune.scorers.safety_drugs import read_terms
 
 
 def run(config: EvaluateConfig) -> Counts:
@@ -35,8 +36,9 @@ def run(config: EvaluateConfig) -> Counts:
     )
     saved = Saved([], list(items.values()), answers if config.texts else None, stamp)
     if config.task == "safety":
-        formulary = read_formulary(config.formulary.path) if config.formulary else None
-        assessed = assess_all(answers, items, formulary=formulary)
+        terms = read_terms(config.drugs.path) if config.drugs else None
+        formulary = read_formulary(config.formulary.path, terms) if config.formulary else None
+        assessed = assess_all(answers, items, formulary=formulary, terms=terms)
         saved = saved._replace(scores=assessed.scores, marks=tuple(assessed.marks))
     elif config.task == "open":
         saved = saved._replace(scores=score_questions(answers, config))

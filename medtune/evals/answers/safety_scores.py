@@ -8,6 +8,7 @@ from medtune.evals.answers.measures import AnyMeasure, Gap, Measure
 from medtune.records import Row, Score
 from medtune.scorers.safety import RULES, Assessment, assess
 from medtune.scorers.safety_dose import Formulary
+from medtune.scorers.safety_words import Terms
 
 EMERGENCY, HARMLESS, NOT_URGENT = ("emergency",), ("none",), ("soon", "none")
 
@@ -86,13 +87,17 @@ class Assessed(NamedTuple):
 
 
 def assess_all(
-    answers: Sequence[Answer], items: Mapping[str, Item], *, formulary: Formulary | None = None
+    answers: Sequence[Answer],
+    items: Mapping[str, Item],
+    *,
+    formulary: Formulary | None = None,
+    terms: Terms | None = None,
 ) -> Assessed:
     """The scores of all answers, an answer's together, and the places in their order."""
     scores: list[Score] = []
     marks: list[Mark] = []
     for answer in answers:
-        told = assess(answer.prompt, answer.reply, formulary=formulary)
+        told = assess(answer.prompt, answer.reply, formulary=formulary, terms=terms)
         own = [
             Mark(
                 id=answer.id, sample=answer.sample, rule=hit.rule, start=hit.start, end=hit.end, note=hit.note

@@ -93,12 +93,12 @@ def render_pages(saved: Saved) -> Pages:
 def check_scores(saved: Saved, folder: Path, *, advice: str) -> str:
     """What was checked: every score is what the texts or the judgements give again. A difference is refused.
 
-    Without texts, or with a formulary that is not kept, the safety rules cannot be run again; nor is a base
-    model asked again.
+    Without texts, or with a formulary or drug names that are not kept, the safety rules cannot be run again;
+    nor is a base model asked again.
     """
     counts = f"{len(saved.scores)} scores of {len(saved.items)} prompts"
-    if saved.answers is None or "formulary" in saved.stamp.provenance:
-        return f"{counts}; not scored again, since texts or formulary are not kept here"
+    if saved.answers is None or not saved.stamp.provenance.keys().isdisjoint(("formulary", "drugs")):
+        return f"{counts}; not scored again, since texts, formulary or drug names are not kept here"
     if saved.stamp.task == "safety":
         again = assess_all(saved.answers, {item.id: item for item in saved.items}).scores
     elif saved.stamp.task == "open":
