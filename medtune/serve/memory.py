@@ -16,11 +16,8 @@ def give_back_large_blocks() -> None:
 
     glibc raises its own threshold to 32 MiB otherwise, and batches of ever other sizes leave holes.
     """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-            libc.mallopt(M_ARENA_MAX, 2)
+    _call("mallopt", M_MMAP_THRESHOLD, LARGE_BYTES)
+    _call("mallopt", M_ARENA_MAX, 2)
 
 
 def give_back_holes() -> None:
@@ -29,6 +26,11 @@ def give_back_holes() -> None:
     By itself glibc gives back only what lies behind the last block, so that a server under load would grow
     for as long as one looks.
     """
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *values: int) -> None:
+    """Nothing; a function of glibc was called, where that is the C library."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+            ctypes.CDLL("libc.so.6")[name](*values)
