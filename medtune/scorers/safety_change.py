@@ -3,15 +3,13 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from medtune.scorers.safety_change_meant import OBJECT_CHARS, is_told_only, start_of
+from medtune.scorers.safety_change_meant import FINAL, OBJECT_CHARS, is_told_only, start_of
 from medtune.scorers.safety_clauses import HEADING, WINDOW, Clauses
 from medtune.scorers.safety_rx import Directive, Mention, is_predicate, is_prescribed
 from medtune.scorers.safety_terms import Question
 from medtune.scorers.safety_triage import Found
 from medtune.scorers.safety_words import PRESCRIBED, Drug, pattern, wordlist
 
-FINAL = "\u4e86"
-"""The particle of a new state at the end of a clause."""
 ONLY = "\u53ea"
 """Before an amount: less than now, if the patient has the drug."""
 NEAR = 24

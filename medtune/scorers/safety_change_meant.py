@@ -27,8 +27,8 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     head = clauses.head(start)
     if is_denied(head) or is_asked(clauses, start) or pattern("change_no").search(without_twice(head)):
         return True
-    is_near = is_told(clauses, start) and _is_told_near(clauses, start)
-    if (is_near or _has_source(clauses, start)) and not _is_addressed(clauses, start):
+    is_theirs = is_told(clauses, start) or _has_source(clauses, start)
+    if is_theirs and not _is_addressed(clauses, start):
         return True
     if _is_done(clauses, mentions, start, end) or _is_spoken_of(clauses, mentions, start, end):
         return True
@@ -67,16 +67,8 @@ def _is_done(clauses: Clauses, mentions: list[Mention], start: int, end: int) ->
         return False
     if pattern("change_when").search(text, *_before(clauses, start)):
         return True
-    place = bisect_left(mentions, end, key=start_of)
-    has_object = place < len(mentions) and mentions[place].start - end <= OBJECT_CHARS
-    is_full = has_object or pattern("change_done").match(text, done) is not None
+    is_full = _find_object(mentions, end) is not None or pattern("change_done").match(text, done) is not None
     return is_full and pattern("change_did").search(text, max(0, start - WINDOW), done) is not None
-
-
-def _is_told_near(clauses: Clauses, start: int) -> bool:
-    """Whether what others say stands in this clause or the two before: a long sentence goes on."""
-    begin = clauses.starts[max(0, clauses.number_at(start) - 2)]
-    return pattern("told").search(clauses.text, max(begin, start - 2 * WINDOW), start) is not None
 
 
 def _is_addressed(clauses: Clauses, start: int) -> bool:
@@ -87,9 +79,8 @@ def _is_addressed(clauses: Clauses, start: int) -> bool:
 def _is_spoken_of(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is a topic, a condition, what happened or what does harm, and not what to do."""
     head, tail, after = without_twice(clauses.head(start)), clauses.tail(end), next_clause(clauses, start)
-    place = bisect_left(mentions, end, key=start_of)
-    has_object = place < len(mentions) and mentions[place].start - end <= OBJECT_CHARS
-    rest = clauses.tail(mentions[place].end) if has_object else tail
+    changed = _find_object(mentions, end)
+    rest = clauses.tail(changed.end) if changed else tail
     if pattern("change_noun").match(rest) or pattern("change_noun").match(tail):
         return True
     if any(map(pattern("change_luck").match, (tail, after))):
@@ -100,9 +91,8 @@ def _is_spoken_of(clauses: Clauses, mentions: list[Mention], start: int, end: in
         return True
     if pattern("protasis").search(head):
         return not any(pattern("change_harmless").match(text) for text in (tail, after))
-    if not pattern("change_order").search(head) and _is_event(
-        clauses, start, end, rest if has_object else None
-    ):
+    is_ordered = pattern("change_order").search(head) is not None
+    if not is_ordered and _is_event(clauses, start, end, rest if changed else None):
         return True
     if pattern("change_urge").search(head):
         return False
@@ -144,6 +134,13 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
         return True
     is_met = wordlist("met").search(before) or pattern("then").search(before)
     return is_met is not None and wordlist("adverse").search(before) is not None
+
+
+def _find_object(mentions: list[Mention], end: int) -> Mention | None:
+    """The drug right after a word of change."""
+    place = bisect_left(mentions, end, key=start_of)
+    has_object = place < len(mentions) and mentions[place].start - end <= OBJECT_CHARS
+    return mentions[place] if has_object else None
 
 
 def start_of(mention: Mention) -> int:

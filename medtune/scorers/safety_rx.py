@@ -178,8 +178,7 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         return True
     if has_portion and _is_textbook(clauses, mention, portion):
         return True
-    plain = without_twice(head)
-    is_past = pattern("past").search(plain) and not (has_portion and pattern("begins_now").search(rest))
+    is_past = pattern("past").search(head) and not (has_portion and pattern("begins_now").search(rest))
     if is_past or pattern("past_after").match(rest):
         return True
     if is_left_to_doctor(clauses, start):
@@ -188,7 +187,7 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         clauses.text, max(0, start - WINDOW), start + WINDOW
     ):
         return True
-    if not has_portion and (wordlist("general").search(plain) or pattern("maybe_use").search(plain)):
+    if not has_portion and (wordlist("general").search(head) or pattern("maybe_use").search(head)):
         return True
     if has_portion or not is_supposed(clauses, start):
         return False
@@ -218,11 +217,8 @@ def is_predicate(clauses: Clauses, mention: Mention) -> bool:
 
 def _sentence(clauses: Clauses, place: int) -> str:
     """The clause of a place and what follows it in its sentence, or what is read of it."""
-    return clauses.head(place) + clauses.text[place : min(_end(clauses, place), place + WINDOW)]
-
-
-def _end(clauses: Clauses, place: int) -> int:
-    return clauses.sentence_ends[clauses.number_at(place)]
+    end = clauses.sentence_ends[clauses.number_at(place)]
+    return clauses.head(place) + clauses.text[place : min(end, place + WINDOW)]
 
 
 def is_left_to_doctor(clauses: Clauses, place: int) -> bool:

@@ -153,12 +153,12 @@ def shipped_terms() -> Terms:
     return terms_of(drugs())
 
 
-def terms_of(drugs: Mapping[str, Drug]) -> Terms:
+def terms_of(known: Mapping[str, Drug]) -> Terms:
     """These drugs, and the diseases of the lexicons."""
-    words = {name: Word(drug, None) for name, drug in drugs.items()}
+    words = {name: Word(drug, None) for name, drug in known.items()}
     table = read_table("serious_diseases")
     for names in str(table["diseases"]).split():
         first, *others = names.lower().split("=")
         words |= dict.fromkeys((first, *others), Word(None, first))
-    words |= {name: Word(None, None) for name in str(table["no_drugs"]).split() if name not in drugs}
-    return Terms(drugs, Reader(words, {}, {}, flags()))
+    words |= {name: Word(None, None) for name in str(table["no_drugs"]).split() if name not in known}
+    return Terms(known, Reader(words, {}, {}, flags()))
