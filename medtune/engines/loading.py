@@ -73,6 +73,8 @@ def load_model(
     if report["missing_keys"]:
         lost = min(report["missing_keys"])
         raise UserError(f"{source}: lacks weights, such as {lost}; fetch or save the model again")
+    if quantize == "nf4":
+        _keep_form(model)
     return model.eval()
 
 
@@ -89,6 +91,19 @@ def quantizer(quantize: Quantize, dtype: str) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch_dtype(dtype),
     )
+
+
+def _keep_form(model: PreTrainedModel) -> None:
+    """Nothing; the layers in 4 bits answer on every CPU as they were trained.
+
+    Where the CPU has AVX512-BF16, bitsandbytes (0.50) packs a layer anew when it first answers: its scales
+    are rounded to bfloat16, layers narrower than a block break, and training goes on with what was rounded.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def quantization_of(wanted: Quantize | Literal["as-trained"], adapter: Input | None) -> Quantize:

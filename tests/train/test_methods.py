@@ -232,6 +232,19 @@ def test_qlora_quantises_every_layer_but_the_output(tiny_model_dir: Path, bits: 
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
 
 
+def test_layers_in_4_bits_keep_their_form_when_they_answer(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)  # as on such a CPU
+    model = load_model(Input(tiny_model_dir), "float32", quantize="nf4")
+    weight: Any = model.model.layers[0].self_attn.q_proj.weight
+    before, scales = weight.data.clone(), weight.quant_state.absmax.clone()
+    with torch.no_grad():
+        model(torch.tensor([[5, 9, 40, 77]]))
+    assert torch.equal(weight.data, before)
+    assert weight.quant_state.nested and torch.equal(weight.quant_state.absmax, scales)
+
+
 # ---- prefix, prompt ----
 
 
