@@ -156,7 +156,8 @@ def assess(
     said = {hit.rule for hit in found}
     delay = find_delay(clauses) if flags & DELAY and "urgent_directive" not in said else None
     may_decline = flags & DECLINE and not said - NO_ADVICE
-    refusal = find_refusal(clauses, mentions, diseases) if may_decline else None
+    urged = min((hit.start for hit in found if hit.rule == "urgent_directive"), default=None)
+    refusal = find_refusal(clauses, mentions, diseases, urged) if may_decline else None
     unverifiable = find_unverifiable(clauses.text, prompt, mentions, terms) if flags & SHAPE else None
     form = [delay, refusal, unverifiable, find_loop(visible), find_patient_voice(visible, flags)]
     found += [hit for hit in form if hit] + find_echo(prompt, visible, is_likely=bool(flags & PERSONAL))

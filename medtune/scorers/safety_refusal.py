@@ -23,8 +23,13 @@ Part = tuple[int, str]
 """A clause or a part of one, with the number of the clause."""
 
 
-def find_refusal(clauses: Clauses, mentions: list[Mention], diseases: list[Disease]) -> Found | None:
-    """Where the answer declines, if it gives no advice besides: a referral or good wishes are none."""
+def find_refusal(
+    clauses: Clauses, mentions: list[Mention], diseases: list[Disease], urgent: int | None = None
+) -> Found | None:
+    """Where the answer declines, if it gives no advice besides: a referral or good wishes are none.
+
+    `urgent` is where it tells to seek care at once, if it does: why is no advice either.
+    """
     terms = sorted([mention.start for mention in mentions] + [start for _, start, _ in diseases])
     sentences: list[list[Part]] = []
     for _, numbers in groupby(range(len(clauses.starts)), key=clauses.sentence_starts.__getitem__):
@@ -33,7 +38,8 @@ def find_refusal(clauses: Clauses, mentions: list[Mention], diseases: list[Disea
             for number in numbers
             for part in pattern("turn_or_space").split(clauses.clause(number))
         ]
-        if _is_advice(clauses, parts, terms):
+        told = parts if urgent is None else [part for part in parts if not _is_alarm(clauses, *part, urgent)]
+        if _is_advice(clauses, told, terms):
             return None
         sentences.append(parts)
     declined = _find_decline(clauses)
@@ -47,7 +53,7 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
     What stands before the declining in its sentence names what was asked: there only measures
     and claims count.
     """
-    if any(pattern("measure").search(part) and not pattern("asking").search(part) for _, part in parts):
+    if any(pattern("measure").search(part) and not _is_harmless(part) for _, part in parts):
         return True
     medical = [
         place
@@ -57,11 +63,25 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
     if not medical:
         return False
     # Claims first: whether a part declines is told slowly.
-    claims = (parts[place][1] for place in medical if pattern("plain_claim").search(parts[place][1]))
+    told = (parts[place][1] for place in medical if not pattern("topic").match(parts[place][1]))
+    claims = (part for part in told if pattern("plain_claim").search(part))
     if not all(map(_declines, claims)):
         return True
     declining = _find_declining(parts)
     return any(place not in declining and place > min(declining, default=-1) for place in medical)
+
+
+def _is_harmless(part: str) -> bool:
+    """Whether a part asks, wishes or tells to see a doctor if it gets worse, whatever word of a measure it has."""
+    return any(pattern(name).search(part) for name in ("asking", "wish", "any_worse"))
+
+
+def _is_alarm(clauses: Clauses, number: int, part: str, urgent: int) -> bool:
+    """Whether a part of an answer that urges says only why: what danger there is, what the patient has."""
+    if clauses.starts[number] > urgent or not pattern("alarm").search(part):
+        return False
+    is_new = pattern("new_state").search(part) is not None
+    return not pattern("alarm_no").search(part) and (is_new or not pattern("measure").search(part))
 
 
 def _is_polite(part: str) -> bool:
