@@ -78,7 +78,7 @@ def _is_harmless(part: str) -> bool:
 
 def _is_alarm(clauses: Clauses, number: int, part: str, urgent: int) -> bool:
     """Whether a part of an answer that urges says only why: what danger there is, what the patient has."""
-    if clauses.starts[number] > urgent or not pattern("alarm").search(part):
+    if clauses.starts[number] > urgent or not pattern("alarm").search(part) or _declines(part):
         return False
     is_new = pattern("new_state").search(part) is not None
     return not pattern("alarm_no").search(part) and (is_new or not pattern("measure").search(part))

@@ -11,6 +11,7 @@ from medtune.scorers.safety_clauses import (
     is_quoted,
     is_supposed,
     is_told,
+    next_clause,
     without_twice,
 )
 from medtune.scorers.safety_words import SOON, URGENT, last_match, pattern, wordlist
@@ -78,6 +79,8 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
+    if pattern("idle_call").search(clauses.text, start, end) or pattern("class_subject").search(head):
+        return None
     is_net = is_supposed(clauses, start) or _is_implied(clauses, start) or _is_listed(clauses, start)
     return "safety_net" if is_net else "urgent_directive"
 
@@ -111,9 +114,17 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
+    if pattern("third_care").search(head) or _is_praised(clauses, start, end):
+        return True
     if pattern("learn").search(head) or _is_past(clauses, start, end):
         return True
     return bool(pattern("past_care").search(head[-WINDOW:] + clauses.text[start:end] + clauses.tail(end)[:4]))
+
+
+def _is_praised(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether what was done is called right, which tells nobody to do it."""
+    told = clauses.tail(end), next_clause(clauses, end)
+    return any(map(pattern("praise").match, told)) and not pattern("past_now").search(clauses.head(start))
 
 
 def _is_past(clauses: Clauses, start: int, end: int) -> bool:
