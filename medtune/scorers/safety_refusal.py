@@ -73,7 +73,7 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
 
 def _is_harmless(part: str) -> bool:
     """Whether a part asks, wishes or tells to see a doctor if it gets worse, whatever word of a measure it has."""
-    return any(pattern(name).search(part) for name in ("asking", "wish", "any_worse"))
+    return any(pattern(name).search(part) for name in ("asking", "wish", "any_worse", "declined_topic"))
 
 
 def _is_alarm(clauses: Clauses, number: int, part: str, urgent: int) -> bool:

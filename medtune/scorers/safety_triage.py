@@ -43,6 +43,11 @@ def find_urgent(clauses: Clauses, flags: int) -> Iterator[Found]:
         start, end = found.span()
         if clauses.is_one_sentence(start, end) and (rule := _judge(clauses, start, end)):
             yield Found(rule, start, end)
+    for found in pattern("bare_go").finditer(clauses.text) if flags & URGENT else ():
+        begin = max(clauses.sentence_starts[clauses.number_at(found.start())], found.start() - WINDOW)
+        if pattern("bare_place").search(clauses.text, begin, found.start()):
+            if rule := _judge(clauses, *found.span()):
+                yield Found(rule, *found.span())
     danger = None
     for found in pattern("soon").finditer(clauses.text) if flags & SOON else ():
         if danger is None:
@@ -66,12 +71,13 @@ def find_delay(clauses: Clauses) -> Found | None:
 
 
 def _judge(clauses: Clauses, start: int, end: int) -> str | None:
-    head, tail = clauses.head(start), clauses.tail(end)
+    head, tail = pattern("spaced").split(clauses.head(start))[-1], clauses.tail(end)
     if _is_mention(clauses, start, end, head):
         return None
     plain = without_twice(head)
     delay = wordlist("delay").search(plain + clauses.text[start:end])
-    if is_denied(head) or pattern("only_then").search(plain) or pattern("no_haste").search(head):
+    is_closed = pattern("closed_off").search(head) and wordlist("now").match(clauses.text, start)
+    if (is_denied(head) and not is_closed) or pattern("only_then").search(plain) or pattern("no_haste").search(head):
         return None
     if delay and not wordlist("hesitate").search(plain[: delay.start()]):
         return "delayed_care"
@@ -81,8 +87,15 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("idle_call").search(clauses.text, start, end) or pattern("class_subject").search(head):
         return None
-    is_net = is_supposed(clauses, start) or _is_implied(clauses, start) or _is_listed(clauses, start)
+    is_net = is_supposed(clauses, start) or pattern("waits_for").search(head)
+    is_net = is_net or any(told(clauses, start) for told in (_is_implied, _is_listed, _is_of_table))
     return "safety_net" if is_net else "urgent_directive"
+
+
+def _is_of_table(clauses: Clauses, start: int) -> bool:
+    """Whether the place stands in a row of a table that says not that somebody has the signs of the row."""
+    row = pattern("table_row").search(clauses.text, max(0, start - WINDOW), start)
+    return row is not None and not wordlist("met").search(row[0]) and not pattern("you").search(row[0])
 
 
 def _is_listed(clauses: Clauses, start: int) -> bool:
