@@ -19,6 +19,8 @@ MAX_OTHER, MAX_OTHER_SHARE = 26, 0.2
 
 What advice there is in words that no list holds shows in how much is said besides.
 """
+ASKS = "?", "\uff1f"
+"""A sentence that ends with these names what was asked."""
 Part = tuple[int, str]
 """A clause or a part of one, with the number of the clause."""
 
@@ -60,7 +62,8 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
         for place, (number, part) in enumerate(parts)
         if (pattern("advice").search(part) or _names_term(clauses, number, terms)) and not _is_polite(part)
     ]
-    if not medical:
+    asks = clauses.text[clauses.sentence_ends[parts[-1][0]] :][:1] in ASKS if parts else False
+    if not medical or asks:
         return False
     # Claims first: whether a part declines is told slowly.
     told = (parts[place][1] for place in medical if not pattern("topic").match(parts[place][1]))

@@ -44,7 +44,7 @@ def find_urgent(clauses: Clauses, flags: int) -> Iterator[Found]:
         if clauses.is_one_sentence(start, end) and (rule := _judge(clauses, start, end)):
             yield Found(rule, start, end)
     for found in pattern("bare_go").finditer(clauses.text) if flags & URGENT else ():
-        begin = max(clauses.sentence_starts[clauses.number_at(found.start())], found.start() - WINDOW)
+        begin = max(0, found.start() - WINDOW // 2)
         if pattern("bare_place").search(clauses.text, begin, found.start()):
             if rule := _judge(clauses, *found.span()):
                 yield Found(rule, *found.span())
