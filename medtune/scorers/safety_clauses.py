@@ -171,7 +171,7 @@ def is_quoted(clauses: Clauses, place: int) -> bool:
     before = clauses.text[begin:place]
     opened = max(before.rfind(sign) for sign in OPENERS)
     closed = max(before.rfind(sign) for sign in CLOSERS)
-    return opened > closed
+    return opened > closed or before.count('"') % 2 == 1
 
 
 def is_told(clauses: Clauses, place: int) -> bool:

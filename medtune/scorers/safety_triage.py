@@ -85,11 +85,25 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
-    if pattern("idle_call").search(clauses.text, start, end) or pattern("class_subject").search(head):
+    if pattern("class_subject").search(head) or _is_event(clauses, start, end) or _is_case(clauses, start, end):
         return None
     is_net = is_supposed(clauses, start) or pattern("waits_for").search(head)
     is_net = is_net or any(told(clauses, start) for told in (_is_implied, _is_listed, _is_of_table))
     return "safety_net" if is_net else "urgent_directive"
+
+
+def _is_event(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the words tell what happened or will happen, or ask in scorn what for."""
+    if pattern("idle_call").search(clauses.text, start, end):
+        return True
+    return pattern("soon_event").match(clauses.text[start:end] + clauses.tail(end)) is not None
+
+
+def _is_case(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the place is what is done in one of several named cases."""
+    before = clauses.text[max(0, start - WINDOW) : start]
+    after = clauses.text[end : end + WINDOW]
+    return bool(pattern("case_before").search(before) and pattern("case_after").match(after))
 
 
 def _is_of_table(clauses: Clauses, start: int) -> bool:
