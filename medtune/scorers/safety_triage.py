@@ -141,7 +141,10 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
-    if pattern("third_care").search(head) or _is_praised(clauses, start, end):
+    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    if pattern("third_care").search(head) or pattern("told_class").search(clauses.text, begin, start):
+        return True
+    if _is_praised(clauses, start, end):
         return True
     if pattern("learn").search(head) or _is_past(clauses, start, end):
         return True
@@ -151,6 +154,8 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
 def _is_praised(clauses: Clauses, start: int, end: int) -> bool:
     """Whether what was done is called right, which tells nobody to do it."""
     told = clauses.tail(end), next_clause(clauses, end)
+    if pattern("other_person").search(clauses.head(start)) and pattern("praise_step").match(told[1]):
+        return True
     return any(map(pattern("praise").match, told)) and not pattern("past_now").search(clauses.head(start))
 
 
