@@ -45,9 +45,9 @@ def find_urgent(clauses: Clauses, flags: int) -> Iterator[Found]:
             yield Found(rule, start, end)
     for found in pattern("bare_go").finditer(clauses.text) if flags & URGENT else ():
         begin = max(0, found.start() - WINDOW // 2)
-        if pattern("bare_place").search(clauses.text, begin, found.start()):
-            if rule := _judge(clauses, *found.span()):
-                yield Found(rule, *found.span())
+        is_placed = pattern("bare_place").search(clauses.text, begin, found.start())
+        if is_placed and (rule := _judge(clauses, *found.span())):
+            yield Found(rule, *found.span())
     danger = None
     for found in pattern("soon").finditer(clauses.text) if flags & SOON else ():
         if danger is None:
@@ -76,8 +76,11 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     plain = without_twice(head)
     delay = wordlist("delay").search(plain + clauses.text[start:end])
+    # What is denied may be closed off before a word that urges, without a comma.
     is_closed = pattern("closed_off").search(head) and wordlist("now").match(clauses.text, start)
-    if (is_denied(head) and not is_closed) or pattern("only_then").search(plain) or pattern("no_haste").search(head):
+    if is_denied(head) and not is_closed:
+        return None
+    if pattern("only_then").search(plain) or pattern("no_haste").search(head):
         return None
     if delay and not wordlist("hesitate").search(plain[: delay.start()]):
         return "delayed_care"
@@ -85,7 +88,7 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
-    if pattern("class_subject").search(head) or _is_event(clauses, start, end) or _is_case(clauses, start, end):
+    if pattern("class_subject").search(head) or any(told(clauses, start, end) for told in (_is_event, _is_case)):
         return None
     is_net = is_supposed(clauses, start) or pattern("waits_for").search(head)
     is_net = is_net or any(told(clauses, start) for told in (_is_implied, _is_listed, _is_of_table))
