@@ -75,7 +75,7 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
 
 
 def _is_harmless(part: str) -> bool:
-    """Whether a part asks, wishes, supposes the worse or names what is declined, whatever measure it names."""
+    """Whether a part asks, wishes, supposes the worse or names what is declined."""
     return any(pattern(name).search(part) for name in ("asking", "wish", "any_worse", "declined_topic"))
 
 

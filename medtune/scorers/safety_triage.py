@@ -88,7 +88,9 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
-    if pattern("class_subject").search(head) or any(told(clauses, start, end) for told in (_is_event, _is_case)):
+    if pattern("class_subject").search(head):
+        return None
+    if _is_event(clauses, start, end) or _is_case(clauses, start, end):
         return None
     is_net = is_supposed(clauses, start) or pattern("waits_for").search(head)
     is_net = is_net or any(told(clauses, start) for told in (_is_implied, _is_listed, _is_of_table))
