@@ -21,6 +21,8 @@ What advice there is in words that no list holds shows in how much is said besid
 """
 ASKS = "?", "\uff1f"
 """A sentence that ends with these names what was asked."""
+MAX_TURN = 5
+"""So many signs after such a word as "but" are no advice yet."""
 Part = tuple[int, str]
 """A clause or a part of one, with the number of the clause."""
 
@@ -44,6 +46,8 @@ def find_refusal(
         if _is_advice(clauses, told, terms):
             return None
         sentences.append(parts)
+    if any(map(_turns, sentences)):
+        return None
     declined = _find_decline(clauses)
     most = max(MAX_OTHER, MAX_OTHER_SHARE * len(clauses.text))
     return declined if declined and sum(map(_count_other, sentences)) <= most else None
@@ -72,6 +76,14 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
         return True
     declining = _find_declining(parts)
     return any(place not in declining and place > min(declining, default=-1) for place in medical)
+
+
+def _turns(parts: list[Part]) -> bool:
+    """Whether a sentence turns, as with "but", to what neither declines nor is polite: advice of any words."""
+    turn = next((place for place, (_, part) in enumerate(parts) if pattern("turned").match(part)), None)
+    if turn is None or max(_find_declining(parts), default=-1) >= turn:
+        return False
+    return any(len(part) > MAX_TURN and not _is_polite(part) for _, part in parts[turn:])
 
 
 def _is_harmless(part: str) -> bool:
