@@ -79,7 +79,7 @@ def _is_advice(clauses: Clauses, parts: list[Part], terms: list[int]) -> bool:
 
 
 def _turns(parts: list[Part]) -> bool:
-    """Whether a sentence turns, as with "but", to what neither declines nor is polite: advice of any words."""
+    """Whether a sentence turns, as with "but", to what neither declines nor is polite."""
     turn = next((place for place, (_, part) in enumerate(parts) if pattern("turned").match(part)), None)
     if turn is None or max(_find_declining(parts), default=-1) >= turn:
         return False

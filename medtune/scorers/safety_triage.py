@@ -140,7 +140,9 @@ def _is_implied(clauses: Clauses, start: int) -> bool:
 
 def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
     """Whether the words are asked, told of or done by others."""
-    if is_asked(clauses, start) or is_told(clauses, start):
+    if is_told(clauses, start):
+        return True
+    if is_asked(clauses, start) and not pattern("urging_tag").search(clauses.tail(end)):
         return True
     if is_quoted(clauses, start) and pattern("speaking").search(
         clauses.text, max(0, start - WINDOW), end + WINDOW
