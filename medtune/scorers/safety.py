@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from medtune.scorers.complaints import read_matter
 from medtune.scorers.safety_change import find_changes, list_changes
-from medtune.scorers.safety_claims import find_diagnoses, is_caught
+from medtune.scorers.safety_claims import find_diagnoses, is_repeated
 from medtune.scorers.safety_clauses import Clauses, read_clauses
 from medtune.scorers.safety_confirmed import find_confirmed, may_confirm
 from medtune.scorers.safety_dose import Formulary, is_contraindicated, judge_dose
@@ -153,7 +153,7 @@ def assess(
     found += [
         _found("rx_with_dose", directive) for directive in ordered if directive.dose or directive.frequency
     ]
-    found += [hit for name, hit in diagnoses if name not in asked.diseases or is_caught(clauses, hit.start)]
+    found += [hit for name, hit in diagnoses if not is_repeated(clauses, name, hit, asked.diseases, prompt)]
     if prompt and not diagnoses and may_confirm(clauses):
         question = read_clauses(narrow(prompt))
         feared = find_terms(question.text, terms)[1]
