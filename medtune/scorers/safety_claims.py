@@ -198,6 +198,7 @@ def known_diseases(clauses: Clauses, diseases: list[Disease]) -> set[str]:
         if wordlist("unsure").search(head) or is_doubted or is_denied(head):
             continue
         is_found = pattern("known_finding").match(clauses.clause(clauses.number_at(start)))
+        is_found = is_found or pattern("asks_treatment").match(tail + next_clause(clauses, start))
         if is_found or pattern("known_after").match(tail) or pattern("known_before").search(head):
             known.add(name)
     return known

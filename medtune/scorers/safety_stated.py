@@ -78,7 +78,7 @@ def _is_verdict(clauses: Clauses, start: int, end: int, sentence: list[str]) -> 
         and not pattern("list_item").search(sentence[-1])
         and not (after and pattern("goes_on_about").match(after))
         and not wordlist("unsure").search(pattern("progressed").sub("", signs))
-        and not pattern("no_verdict").search(signs)
+        and not pattern("no_verdict").search(pattern("full_evidence").sub("", signs))
     )
 
 
@@ -135,7 +135,9 @@ def is_alone(clauses: Clauses, start: int, end: int) -> bool:
             if clauses.sentence_starts[near] == clauses.sentence_starts[number]
             and clauses.text[clauses.ends[near] : clauses.ends[near] + 1] not in HEADING
         ]
-        return pattern("vouched").match(tail) is not None or any(map(pattern("claim_next").match, later))
+        is_called = bool(later and tail) and pattern("vocative").fullmatch(later[0]) is not None
+        is_vouched = pattern("vouched").match(tail) is not None
+        return is_called or is_vouched or any(map(pattern("claim_next").match, later))
     place = clauses.ends[number]
     if place == len(clauses.text) or clauses.text[place] not in ENDS_ALONE:
         return False
