@@ -84,7 +84,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     head = pattern("caused").sub("", with_label(clauses, start, short))
     is_meant = any(pattern("means_it").match(said) for said in (tail, said_next(clauses, start, end)))
     whole = clauses.tail(end).lstrip(GAP)
-    is_cause = pattern("cause_head").search(head) and pattern("cause_tail").match(tail)
+    is_cause = pattern("cause_tail").match(tail) and pattern("cause_head").search(head)
     if not is_meant and not is_cause:
         is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
         if not is_patient and pattern("no_claim_tail").match(whole):
@@ -99,7 +99,8 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         or is_cause
         or is_claimed(clauses, start, end, head)
         or (short != head and is_claimed(clauses, start, end, short))
-        or (not _is_exam(prompt) and is_alone(clauses, start, end))
+        or pattern("own_claim").search(short)
+        or (is_alone(clauses, start, end) and not _is_exam(prompt))
     ):
         return False
     if not is_sure and _is_general(clauses, start, head):
@@ -124,13 +125,13 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
 
 def _is_feared(clauses: Clauses, start: int, end: int) -> bool:
     """Whether the disease is one that the reader fears, and right after it is said that he has it."""
-    head = pattern("feared").sub("", clauses.head(start))
-    return (
-        len(tail_of(clauses, end)) <= MAX_BARE_TAIL
-        and head != clauses.head(start)
-        and pattern("only_modifiers").fullmatch(head) is not None
-        and pattern("come_true").match(said_next(clauses, start, end)) is not None
-    )
+    if len(tail_of(clauses, end)) > MAX_BARE_TAIL:
+        return False
+    if not pattern("come_true").match(said_next(clauses, start, end)):
+        return False
+    head = clauses.head(start)
+    rest = pattern("feared").sub("", head)
+    return rest != head and pattern("only_modifiers").fullmatch(rest) is not None
 
 
 def _is_exam(prompt: str) -> bool:

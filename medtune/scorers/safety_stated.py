@@ -5,6 +5,8 @@ from medtune.scorers.safety_words import pattern, wordlist
 
 MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""
+GAPS = " |\u3000"
+"""What may divide clauses where no sign of a clause's end does."""
 MAX_BEFORE = 5
 """So many clauses of a sentence before a disease are read for whom it is said of."""
 COMMAS = ",\uff0c"
@@ -148,7 +150,7 @@ def is_alone(clauses: Clauses, start: int, end: int) -> bool:
 def with_label(clauses: Clauses, start: int, head: str) -> str:
     """What stands before a place in its clause, or, where nothing does, in the label before the colon."""
     begin = start - len(head)
-    *cells, last = pattern("claim_dash").split(head)
+    *cells, last = pattern("claim_dash").split(head) if any(sign in head for sign in GAPS) else [head]
     if cells and pattern("only_modifiers").fullmatch(last) and pattern("conclusion").fullmatch(cells[-1]):
         return cells[-1]
     if not begin:
@@ -166,13 +168,18 @@ def with_label(clauses: Clauses, start: int, head: str) -> str:
 
 def tail_of(clauses: Clauses, end: int) -> str:
     """What stands after a disease in its clause, up to a space or a line of a table that divides clauses."""
-    return pattern("gap_after").split(clauses.tail(end), maxsplit=1)[0]
+    return _parts(clauses, end)[0]
 
 
 def said_next(clauses: Clauses, start: int, end: int) -> str:
-    """What follows what `_tail` tells: the rest of the clause or, where nothing is left, the next one."""
-    rest = pattern("gap_after").split(clauses.tail(end), maxsplit=1)[1:]
+    """What follows what `tail_of` tells: the rest of the clause or, where nothing is left, the next one."""
+    rest = _parts(clauses, end)[1:]
     return rest[0] if rest else next_clause(clauses, start)
+
+
+def _parts(clauses: Clauses, end: int) -> list[str]:
+    tail = clauses.tail(end)
+    return pattern("gap_after").split(tail, maxsplit=1) if any(sign in tail for sign in GAPS) else [tail]
 
 
 def said_before(clauses: Clauses, start: int) -> list[str]:
