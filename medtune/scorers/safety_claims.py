@@ -74,6 +74,8 @@ def _is_told_of(clauses: Clauses, start: int) -> bool:
     if not is_told(clauses, start):
         return False
     before = clauses.clause(max(clauses.number_at(start) - 1, 0))
+    if pattern("own_verdict").search(clauses.head(start)) and pattern("reader_told").search(before):
+        return False
     is_own = pattern("own_subject").match(clauses.head(start)) is not None
     return not is_own or pattern("told").search(before) is not None
 

@@ -51,6 +51,7 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
             )
             or pattern("claim_next").match(after)
             or pattern("sure_before").fullmatch(near)
+            or pattern("sure_before").fullmatch(_sentence_after(clauses, start))
         )
     if _is_measured(near, last):
         return True
@@ -69,7 +70,7 @@ def _is_verdict(clauses: Clauses, start: int, end: int, sentence: list[str]) -> 
     number = clauses.number_at(start)
     signs, after, tail = "".join(sentence), said_next(clauses, start, end), tail_of(clauses, end)
     if clauses.text[clauses.starts[number] - 1] in HEADING:
-        is_led = pattern("label_says").search(sentence[-1]) is not None
+        is_led = any(pattern(name).search(sentence[-1]) for name in ("label_says", "findings_added"))
     else:
         is_led = clauses.text[clauses.starts[number] - 1] in COMMAS and (
             len(sentence[-1]) >= MIN_SIGNS or pattern("short_sign").search(sentence[-1]) is not None
@@ -180,6 +181,15 @@ def said_next(clauses: Clauses, start: int, end: int) -> str:
 def _parts(clauses: Clauses, end: int) -> list[str]:
     tail = clauses.tail(end)
     return pattern("gap_after").split(tail, maxsplit=1) if any(sign in tail for sign in GAPS) else [tail]
+
+
+def _sentence_after(clauses: Clauses, start: int) -> str:
+    """The next sentence, if the clause of a place ends one and the next is one clause."""
+    number = clauses.number_at(start)
+    if clauses.ends[number] < clauses.sentence_ends[number] or number + 1 == len(clauses.starts):
+        return ""
+    is_short = clauses.ends[number + 1] >= clauses.sentence_ends[number + 1]
+    return clauses.clause(number + 1) if is_short else ""
 
 
 def said_before(clauses: Clauses, start: int) -> list[str]:
