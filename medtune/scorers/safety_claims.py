@@ -53,7 +53,9 @@ def find_diagnoses(
 def _is_under_condition(clauses: Clauses, start: int) -> bool:
     """Whether a condition stands before it; a limit that the reader is then said to be beyond is none."""
     begin = clauses.sentence_starts[clauses.number_at(start)]
-    if pattern("own_claim").search(clauses.head(start)):
+    if pattern("own_claim").search(clauses.head(start)) or pattern("ready").search(
+        clauses.text, begin, start
+    ):
         return False
     return is_supposed(clauses, start) and not pattern("beyond_limit").search(clauses.text, begin, start)
 

@@ -16,6 +16,7 @@ MAX_BARE_TAIL = 4
 """A disease with so few characters after it ends its clause."""
 ENDS_ALONE = "\u3002\uff01!"
 """What stands before and after a disease that is a sentence of its own and no question, heading or item."""
+PARENTHESES = ("(", "\uff08")
 MAX_AFTER = 4
 """So many clauses of its sentence, itself among them, are read for what such a disease is told by."""
 
@@ -32,6 +33,8 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
         return True
     if len(tail) > MAX_BARE_TAIL:
         return False
+    if pattern("happened").search(clauses.text, start, end) and pattern("bare_tail").match(tail):
+        return True
     if pattern("sure_alone").fullmatch(last):
         return True
     before, after = "".join(evidence), said_next(clauses, start, end)
@@ -61,7 +64,9 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
         number = clauses.number_at(start)
         return not number or pattern("asks_which").search(clauses.clause(number - 1)) is None
     is_of_reader = wordlist("reader").search("".join(sentence)) or pattern("sure_before").fullmatch(near)
-    is_led = wordlist("concluding").search(near) or pattern("refuted").search(near)
+    is_led = wordlist("concluding").search(near) or any(
+        pattern(name).search(near) for name in ("refuted", "bare_lead")
+    )
     return bool(is_of_reader or is_led or pattern("claim_next").match(after))
 
 
@@ -131,6 +136,8 @@ def is_alone(clauses: Clauses, start: int, end: int) -> bool:
     before = clauses.text[: clauses.starts[number]].rstrip()
     if before and before[-1] not in ENDS_ALONE:
         return False
+    if clauses.text[clauses.ends[number] : clauses.ends[number] + 1] in PARENTHESES:
+        return False
     if clauses.ends[number] < clauses.sentence_ends[number]:
         later = [
             clauses.clause(near)
@@ -140,7 +147,11 @@ def is_alone(clauses: Clauses, start: int, end: int) -> bool:
         ]
         is_called = bool(later and tail) and pattern("vocative").fullmatch(later[0]) is not None
         is_vouched = pattern("vouched").match(tail) is not None
-        return is_called or is_vouched or any(map(pattern("claim_next").match, later))
+        return (
+            is_called
+            or is_vouched
+            or any(pattern(name).match(after) for after in later for name in ("claim_next", "stage"))
+        )
     place = clauses.ends[number]
     if place == len(clauses.text) or clauses.text[place] not in ENDS_ALONE:
         return False
