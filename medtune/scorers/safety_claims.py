@@ -51,13 +51,14 @@ def find_diagnoses(
 
 
 def _is_under_condition(clauses: Clauses, start: int) -> bool:
-    """Whether a condition stands before it; a limit that the reader is then said to be beyond is none."""
-    begin = clauses.sentence_starts[clauses.number_at(start)]
-    if pattern("own_claim").search(clauses.head(start)) or pattern("ready").search(
-        clauses.text, begin, start
-    ):
+    """Whether a condition stands before it; one that the reader is said to meet now is none."""
+    begin, head = clauses.sentence_starts[clauses.number_at(start)], clauses.head(start)
+    if not is_supposed(clauses, start):
         return False
-    return is_supposed(clauses, start) and not pattern("beyond_limit").search(clauses.text, begin, start)
+    is_met = any(pattern(name).search(head) for name in ("own_claim", "now_is"))
+    return not is_met and not any(
+        pattern(name).search(clauses.text, begin, start) for name in ("ready", "beyond_limit")
+    )
 
 
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
@@ -86,7 +87,10 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), tail_of(clauses, end)
     head = pattern("caused").sub("", with_label(clauses, start, short))
-    is_meant = any(pattern("means_it").match(said) for said in (tail, said_next(clauses, start, end)))
+    after = said_next(clauses, start, end)
+    is_meant = any(pattern("means_it").match(said) for said in (tail, after)) or (
+        pattern("look_tail").match(tail) is not None and pattern("come_true").match(after) is not None
+    )
     whole = clauses.tail(end).lstrip(GAP)
     is_cause = pattern("cause_tail").match(tail) and pattern("cause_head").search(head)
     if not is_meant and not is_cause:

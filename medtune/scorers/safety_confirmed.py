@@ -8,7 +8,6 @@ from medtune.scorers.safety_words import pattern, wordlist
 MAX_BEGINNING = 80
 """So many characters of an answer are read for a confirmation: it stands at the beginning."""
 ASKS = ("?", "\uff1f")
-PAUSES = "?\uff1f\u3002\uff01! \n"
 MAX_YES = 30
 """So many characters after a confirmation are read for what takes it back."""
 
@@ -67,6 +66,6 @@ def is_feared(asked: Clauses, start: int, end: int) -> bool:
 
 
 def is_last_question(asked: Clauses, place: int) -> bool:
-    """Whether no sentence of the question follows that of a place."""
-    text = asked.text.rstrip(PAUSES)
-    return asked.sentence_ends[asked.number_at(place)] >= len(text)
+    """Whether no sentence after that of a place asks something else."""
+    end = asked.sentence_ends[asked.number_at(place)]
+    return pattern("asks_more").search(asked.text, end + 1) is None

@@ -121,8 +121,8 @@ def _is_measured(near: str, head: str) -> bool:
     """Whether the clause says under what disease the finding before it falls, which is no mere limit."""
     return (
         pattern("bare_belongs").fullmatch(head) is not None
-        and pattern("finding_told").search(near) is not None
-        and pattern("criterion").search(near) is None
+        and pattern("finding_told").search(near + head) is not None
+        and pattern("criterion").search(near + head) is None
     )
 
 
