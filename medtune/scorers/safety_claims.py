@@ -99,7 +99,12 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
             return False
         if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
             return False
-    is_sure = is_meant or pattern("sure_tail").match(tail) is not None or _is_feared(clauses, start, end)
+    plain = pattern("progressed").sub("", without_twice(head))
+    if wordlist("unsure").search(plain):
+        plain = pattern("feared").sub("", plain)
+        if wordlist("unsure").search(plain):
+            return False
+    is_sure = is_meant or pattern("sure_tail").match(tail) is not None
     is_conclusion = pattern("conclusion").fullmatch(head) is not None
     if not (
         is_conclusion
@@ -109,14 +114,13 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         or (short != head and is_claimed(clauses, start, end, short))
         or pattern("own_claim").search(short)
         or (is_alone(clauses, start, end) and not _is_exam(prompt))
+        or _is_feared(clauses, start, end)
     ):
         return False
     if not is_sure and _is_general(clauses, start, head):
         return False
-    plain = pattern("feared").sub("", pattern("progressed").sub("", without_twice(head)))
     if (
-        wordlist("unsure").search(plain)
-        or pattern("unsure_tail").match(whole)
+        pattern("unsure_tail").match(whole)
         or pattern("no_claim_far").search(plain)
         or _is_threat(clauses, start, head, tail)
         or _is_of_others(clauses, start, head, prompt)

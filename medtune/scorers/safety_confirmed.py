@@ -5,7 +5,7 @@ from medtune.scorers.safety_clauses import Clauses, is_asked, is_denied, is_quot
 from medtune.scorers.safety_triage import Found
 from medtune.scorers.safety_words import pattern, wordlist
 
-MAX_BEGINNING = 80
+MAX_BEGINNING = 48
 """So many characters of an answer are read for a confirmation: it stands at the beginning."""
 ASKS = ("?", "\uff1f")
 MAX_YES = 30
