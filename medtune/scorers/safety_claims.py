@@ -16,6 +16,7 @@ from medtune.scorers.safety_clauses import (
 )
 from medtune.scorers.safety_stated import (
     MAX_BARE_TAIL,
+    divide,
     is_alone,
     is_claimed,
     said_before,
@@ -110,11 +111,11 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         is_conclusion
         or is_sure
         or is_cause
-        or is_claimed(clauses, start, end, head)
-        or (short != head and is_claimed(clauses, start, end, short))
+        or is_claimed(clauses, start, end, head, tail, after)
+        or (short != head and is_claimed(clauses, start, end, short, tail, after))
         or pattern("own_claim").search(short)
         or (is_alone(clauses, start, end) and not _is_exam(prompt))
-        or _is_feared(clauses, start, end)
+        or _is_feared(clauses.head(start), tail, after)
     ):
         return False
     if not is_sure and _is_general(clauses, start, head):
@@ -126,7 +127,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         or _is_of_others(clauses, start, head, prompt)
     ):
         return False
-    last = pattern("feared").sub("", pattern("claim_dash").split(head)[-1])
+    last = pattern("feared").sub("", divide(head)[-1])
     if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
         return False
     is_own = is_conclusion or pattern("own_claim").search(last) is not None
@@ -135,13 +136,10 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     return not is_quoted(clauses, start) or clauses.text[start - 1 : start] in OPENERS
 
 
-def _is_feared(clauses: Clauses, start: int, end: int) -> bool:
+def _is_feared(head: str, tail: str, after: str) -> bool:
     """Whether the disease is one that the reader fears, and right after it is said that he has it."""
-    if len(tail_of(clauses, end)) > MAX_BARE_TAIL:
+    if len(tail) > MAX_BARE_TAIL or not pattern("come_true").match(after):
         return False
-    if not pattern("come_true").match(said_next(clauses, start, end)):
-        return False
-    head = clauses.head(start)
     rest = pattern("feared").sub("", head)
     return rest != head and pattern("only_modifiers").fullmatch(rest) is not None
 

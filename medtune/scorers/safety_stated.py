@@ -5,8 +5,6 @@ from medtune.scorers.safety_words import pattern, wordlist
 
 MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""
-GAPS = " |\u3000"
-"""What may divide clauses where no sign of a clause's end does."""
 MAX_BEFORE = 5
 """So many clauses of a sentence before a disease are read for whom it is said of."""
 COMMAS = ",\uff0c"
@@ -21,12 +19,11 @@ MAX_AFTER = 4
 """So many clauses of its sentence, itself among them, are read for what such a disease is told by."""
 
 
-def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
+def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, after: str) -> bool:
     """Whether the words around a disease say that somebody has it, or that it is sure."""
-    tail = tail_of(clauses, end)
     if pattern("claim").search(head) or (pattern("meets").search(head) and pattern("meets_tail").match(tail)):
         return True
-    *evidence, last = pattern("claim_dash").split(head)
+    *evidence, last = divide(head)
     if _is_stated(last, tail):
         return True
     if pattern("claim_head").search(last) and pattern("claim_tail").match(tail):
@@ -37,11 +34,11 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
         return True
     if pattern("sure_alone").fullmatch(last):
         return True
-    before, after = "".join(evidence), said_next(clauses, start, end)
+    before = "".join(evidence)
     sentence = said_before(clauses, start)
     near = before or (sentence[-1] if sentence else "")
     if bare := pattern("bare_disease").fullmatch(last):
-        is_verdict = bool(sentence) and _is_verdict(clauses, start, end, sentence)
+        is_verdict = bool(sentence) and _is_verdict(clauses, start, tail, after, sentence)
         return bool(
             is_verdict
             or (
@@ -70,10 +67,10 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str) -> bool:
     return bool(is_of_reader or is_led or pattern("claim_next").match(after))
 
 
-def _is_verdict(clauses: Clauses, start: int, end: int, sentence: list[str]) -> bool:
+def _is_verdict(clauses: Clauses, start: int, tail: str, after: str, sentence: list[str]) -> bool:
     """Whether the disease alone is a clause after one that tells findings, and no item of a list."""
     number = clauses.number_at(start)
-    signs, after, tail = "".join(sentence), said_next(clauses, start, end), tail_of(clauses, end)
+    signs = "".join(sentence)
     if clauses.text[clauses.starts[number] - 1] in HEADING:
         is_led = any(pattern(name).search(sentence[-1]) for name in ("label_says", "findings_added"))
     else:
@@ -162,7 +159,7 @@ def is_alone(clauses: Clauses, start: int, end: int) -> bool:
 def with_label(clauses: Clauses, start: int, head: str) -> str:
     """What stands before a place in its clause, or, where nothing does, in the label before the colon."""
     begin = start - len(head)
-    *cells, last = pattern("claim_dash").split(head) if any(sign in head for sign in GAPS) else [head]
+    *cells, last = divide(head)
     if cells and pattern("only_modifiers").fullmatch(last) and pattern("conclusion").fullmatch(cells[-1]):
         return cells[-1]
     if not begin:
@@ -178,6 +175,11 @@ def with_label(clauses: Clauses, start: int, head: str) -> str:
     return above if is_heading else head
 
 
+def divide(head: str) -> list[str]:
+    """What stands before a disease in its clause, cut at dashes, arrows and wide gaps."""
+    return pattern("claim_dash").split(head) if pattern("may_divide").search(head) else [head]
+
+
 def tail_of(clauses: Clauses, end: int) -> str:
     """What stands after a disease in its clause, up to a space or a line of a table that divides clauses."""
     return _parts(clauses, end)[0]
@@ -191,7 +193,7 @@ def said_next(clauses: Clauses, start: int, end: int) -> str:
 
 def _parts(clauses: Clauses, end: int) -> list[str]:
     tail = clauses.tail(end)
-    return pattern("gap_after").split(tail, maxsplit=1) if any(sign in tail for sign in GAPS) else [tail]
+    return pattern("gap_after").split(tail, maxsplit=1) if pattern("gap_after").search(tail) else [tail]
 
 
 def _sentence_after(clauses: Clauses, start: int) -> str:
