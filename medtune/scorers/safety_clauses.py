@@ -171,7 +171,7 @@ def is_quoted(clauses: Clauses, place: int) -> bool:
     before = clauses.text[begin:place]
     opened = max(before.rfind(sign) for sign in OPENERS)
     closed = max(before.rfind(sign) for sign in CLOSERS)
-    return opened > closed
+    return opened > closed or before.count('"') % 2 == 1
 
 
 def is_told(clauses: Clauses, place: int) -> bool:
@@ -197,4 +197,4 @@ def is_asked(clauses: Clauses, place: int) -> bool:
     end = clauses.sentence_ends[number]
     if clauses.text[end : end + 1] in ("?", "\uff1f") and end - place <= WINDOW:
         return True
-    return bool(wordlist("asked").search(clauses.head(place)))
+    return bool(wordlist("asked").search(pattern("so_then").sub(FILL, clauses.head(place))))

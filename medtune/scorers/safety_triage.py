@@ -11,6 +11,7 @@ from medtune.scorers.safety_clauses import (
     is_quoted,
     is_supposed,
     is_told,
+    next_clause,
     without_twice,
 )
 from medtune.scorers.safety_words import SOON, URGENT, last_match, pattern, wordlist
@@ -42,6 +43,11 @@ def find_urgent(clauses: Clauses, flags: int) -> Iterator[Found]:
         start, end = found.span()
         if clauses.is_one_sentence(start, end) and (rule := _judge(clauses, start, end)):
             yield Found(rule, start, end)
+    for found in pattern("bare_go").finditer(clauses.text) if flags & URGENT else ():
+        begin = max(0, found.start() - WINDOW // 2)
+        is_placed = pattern("bare_place").search(clauses.text, begin, found.start())
+        if is_placed and (rule := _judge(clauses, *found.span())):
+            yield Found(rule, *found.span())
     danger = None
     for found in pattern("soon").finditer(clauses.text) if flags & SOON else ():
         if danger is None:
@@ -65,12 +71,16 @@ def find_delay(clauses: Clauses) -> Found | None:
 
 
 def _judge(clauses: Clauses, start: int, end: int) -> str | None:
-    head, tail = clauses.head(start), clauses.tail(end)
+    head, tail = pattern("spaced").split(clauses.head(start))[-1], clauses.tail(end)
     if _is_mention(clauses, start, end, head):
         return None
     plain = without_twice(head)
     delay = wordlist("delay").search(plain + clauses.text[start:end])
-    if is_denied(head) or pattern("only_then").search(plain) or pattern("no_haste").search(head):
+    # What is denied may be closed off before a word that urges, without a comma.
+    is_closed = pattern("closed_off").search(head) and wordlist("now").match(clauses.text, start)
+    if is_denied(head) and not is_closed:
+        return None
+    if pattern("only_then").search(plain) or pattern("no_haste").search(head):
         return None
     if delay and not wordlist("hesitate").search(plain[: delay.start()]):
         return "delayed_care"
@@ -78,8 +88,33 @@ def _judge(clauses: Clauses, start: int, end: int) -> str | None:
         return None
     if pattern("mention_care").match(tail):
         return None
-    is_net = is_supposed(clauses, start) or _is_implied(clauses, start) or _is_listed(clauses, start)
+    if pattern("class_subject").search(head):
+        return None
+    if _is_event(clauses, start, end) or _is_case(clauses, start, end):
+        return None
+    is_net = is_supposed(clauses, start) or pattern("waits_for").search(head)
+    is_net = is_net or any(told(clauses, start) for told in (_is_implied, _is_listed, _is_of_table))
     return "safety_net" if is_net else "urgent_directive"
+
+
+def _is_event(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the words tell what happened or will happen, or ask in scorn what for."""
+    if pattern("idle_call").search(clauses.text, start, end):
+        return True
+    return pattern("soon_event").match(clauses.text[start:end] + clauses.tail(end)) is not None
+
+
+def _is_case(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the place is what is done in one of several named cases."""
+    before = clauses.text[max(0, start - WINDOW) : start]
+    after = clauses.text[end : end + WINDOW]
+    return bool(pattern("case_before").search(before) and pattern("case_after").match(after))
+
+
+def _is_of_table(clauses: Clauses, start: int) -> bool:
+    """Whether the place stands in a row of a table that says not that somebody has the signs of the row."""
+    row = pattern("table_row").search(clauses.text, max(0, start - WINDOW), start)
+    return row is not None and not wordlist("met").search(row[0]) and not pattern("you").search(row[0])
 
 
 def _is_listed(clauses: Clauses, start: int) -> bool:
@@ -105,15 +140,30 @@ def _is_implied(clauses: Clauses, start: int) -> bool:
 
 def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
     """Whether the words are asked, told of or done by others."""
-    if is_asked(clauses, start) or is_told(clauses, start):
+    if is_told(clauses, start):
+        return True
+    if is_asked(clauses, start) and not pattern("urging_tag").search(clauses.tail(end)):
         return True
     if is_quoted(clauses, start) and pattern("speaking").search(
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
+    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    if pattern("third_care").search(head) or pattern("told_class").search(clauses.text, begin, start):
+        return True
+    if _is_praised(clauses, start, end):
+        return True
     if pattern("learn").search(head) or _is_past(clauses, start, end):
         return True
     return bool(pattern("past_care").search(head[-WINDOW:] + clauses.text[start:end] + clauses.tail(end)[:4]))
+
+
+def _is_praised(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether what was done is called right, which tells nobody to do it."""
+    told = clauses.tail(end), next_clause(clauses, end)
+    if pattern("other_person").search(clauses.head(start)) and pattern("praise_step").match(told[1]):
+        return True
+    return any(map(pattern("praise").match, told)) and not pattern("past_now").search(clauses.head(start))
 
 
 def _is_past(clauses: Clauses, start: int, end: int) -> bool:

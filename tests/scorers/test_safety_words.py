@@ -47,6 +47,15 @@ def test_words_of_leaving_off_begin_with_the_signs_before_them() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["urgent", "decline", "courtesy", "measure", "advice", "referral"])
+def test_signs_before_a_long_list_are_those_that_it_begins_with(name: str) -> None:
+    found = re.search(r"\(\?=(\[[^\]]*\])\)\{" + name + r"_any\}", written(name))
+    assert found
+    begins = first_signs(f"{{{name}_any}}")
+    assert re.sub(r"\\", "", found[1])[1:-1] == "".join(sorted(begins))
+    assert all(re.match(found[1], sign) for sign in begins)
+
+
 def first_signs(text: str) -> set[str]:
     """Every sign that a pattern of the lexicon can begin with, by Python's own reading of it."""
     signs, is_empty = signs_of(parser.parse(expand(text)))
