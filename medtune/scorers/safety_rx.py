@@ -71,13 +71,16 @@ def _next_drug(text: str, mentions: list[Mention], place: int) -> int:
 
 def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | None:
     head, rest = _around(clauses, mention)
-    verb = _last_verb(head)
-    is_mention = pattern("mention").match(rest) is not None
-    if is_denied(head):
+    need = _need(head, rest)
+    if need:
+        head, rest = need
+    elif is_denied(head):
         return None
+    verb = _last_verb(head)
+    is_mention = not need and _is_mention(rest)
     is_change = verb is not None and bool(pattern("switch").search(head))
     is_plain = verb is not None and not is_change and not wordlist("modal").search(head)
-    is_order = pattern("order").match(rest) is not None
+    is_order = need is not None or pattern("order").match(rest) is not None
     is_order = is_order or ((verb is None or is_plain) and _is_ordered(clauses, mention))
     if verb is None and not is_order and (is_mention or pattern("clause_event").search(rest)):
         return None
@@ -104,6 +107,22 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
         return None
     is_guided = _names_doctor(clauses, mention)
     return Directive(mention, portion.dose, portion.frequency, is_guided, is_change or is_cut)
+
+
+def _is_mention(rest: str) -> bool:
+    """Whether the words after a drug speak of it; that it is so much a day tells to take it."""
+    return pattern("mention").match(rest) is not None and not pattern("is_portion").match(rest)
+
+
+def _need(head: str, rest: str) -> tuple[str, str] | None:
+    """What stands around a drug without which it does not go, less the words that say so."""
+    without = pattern("need_head").search(head)
+    if not without or is_denied(head[: without.start()]):
+        return None
+    fails = pattern("need_tail").match(rest)
+    if not fails:
+        return None if without["fails"] else (head[: without.start()], rest)
+    return head[: without.start()], rest[fails.end() :]
 
 
 def _around(clauses: Clauses, mention: Mention) -> tuple[str, str]:
@@ -147,8 +166,13 @@ def _is_imperative(head: str, verb: int | None) -> bool:
 def _is_ordered(clauses: Clauses, mention: Mention) -> bool:
     """Whether the next clause tells to take what was named, or the words before a colon recommend it."""
     number = clauses.number_at(mention.start)
-    if pattern("next_order").fullmatch(next_clause(clauses, mention.start)):
+    after = next_clause(clauses, mention.start)
+    if pattern("next_order").fullmatch(after):
         return True
+    if after and pattern("next_filler").fullmatch(after):
+        after = next_clause(clauses, clauses.starts[number + 1])
+        if pattern("next_order").fullmatch(after):
+            return True
     begin = clauses.starts[number]
     if pattern("order_head").search(clauses.head(mention.start)):
         return True
@@ -170,6 +194,10 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     after = next_clause(clauses, start)
     if not has_portion and pattern("long_use").search(head) and pattern("effect").match(after):
         return True
+    if pattern("replaced").search(head) or (not has_portion and pattern("explains").match(after)):
+        return True
+    if pattern("thrown").match(rest) or pattern("a_not_a").search(head + rest):
+        return True
     if pattern("condemned").match(after) or (not has_portion and pattern("left_later").search(after)):
         return True
     if is_asked(clauses, start) or is_told(clauses, start):
@@ -189,11 +217,16 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         return True
     if not has_portion and (wordlist("general").search(head) or pattern("maybe_use").search(head)):
         return True
-    if has_portion or not is_supposed(clauses, start):
+    if has_portion:
         return False
     number = clauses.number_at(start)
     begin = max(clauses.sentence_starts[number], start - 2 * WINDOW)
-    return bool(wordlist("finding").search(clauses.text[begin:start]))
+    before = clauses.text[begin:start]
+    if not wordlist("finding").search(before):
+        return False
+    return is_supposed(clauses, start) or (
+        pattern("finding_then").search(before) is not None and not wordlist("met").search(before)
+    )
 
 
 def _is_textbook(clauses: Clauses, mention: Mention, portion: Portion) -> bool:
