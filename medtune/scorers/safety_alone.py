@@ -59,7 +59,7 @@ def _find_portions(clauses: Clauses, drug: Drug, mentions: Sequence[Mention]) ->
         if any(begin <= place < clauses.sentence_ends[number] for place in free):
             continue
         around = clauses.text[begin:start] + clauses.tail(start)
-        if not any(pattern(name).search(around) for name in ("other_subject", "alone_not")):
+        if not any(pattern(name).search(around) for name in ("other_subject", "alone_not", "others")):
             for directive in find_directives(clauses, [Mention(drug, start, start)]):
                 yield directive._replace(mention=Mention(drug, start, end))
 

@@ -24,6 +24,8 @@ SHORT_REFERRAL = 12
 """Characters after a sentence in which a short one such as to keep to the doctor's orders is read with it."""
 MAX_NAMES = 4
 """Names after that of a drug among which the next drug is looked for."""
+MIN_PART = 5
+"""Characters before a space that are read as a clause of their own."""
 CHANGE_CHARS = 6
 """Before a drug, where a word of change has it as its object; with a new amount it is a directive."""
 
@@ -138,7 +140,13 @@ def _around(clauses: Clauses, mention: Mention) -> tuple[str, str]:
         before = clauses.head(clauses.ends[number - 1])
         if pattern("use_end").search(before):
             head = before + head
-    return without_twice(head), tail[form.end() :] if form else tail
+    tail = tail[form.end() :] if form else tail
+    if " " in head and not pattern("verb_space").search(head):
+        space = last_match(pattern("space"), head)
+        head = head[space.end() :] if space and space.start() >= MIN_PART else head
+    if " " in tail and (space := pattern("space").search(tail)):
+        tail = tail[: space.start()]
+    return without_twice(head), tail
 
 
 def _names_doctor(clauses: Clauses, mention: Mention) -> bool:
@@ -198,9 +206,13 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         return True
     if pattern("thrown").match(rest) or pattern("a_not_a").search(head + rest):
         return True
+    if pattern("others").search(head) or (
+        not has_portion and pattern("is_rule").search(_sentence(clauses, start))
+    ):
+        return True
     if pattern("condemned").match(after) or (not has_portion and pattern("left_later").search(after)):
         return True
-    if is_asked(clauses, start) or is_told(clauses, start):
+    if (is_asked(clauses, start) and not _is_offered(clauses, start)) or is_told(clauses, start):
         return True
     if pattern("choice").match(rest) or pattern("choice_head").search(head):
         return True
@@ -227,6 +239,13 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     return is_supposed(clauses, start) or (
         pattern("finding_then").search(before) is not None and not wordlist("met").search(before)
     )
+
+
+def _is_offered(clauses: Clauses, place: int) -> bool:
+    """Whether only the last clause of the sentence asks, and asks whether that is fine or to be fetched."""
+    end = clauses.sentence_ends[clauses.number_at(place)]
+    last = clauses.number_at(max(end - 1, place))
+    return last > clauses.number_at(place) and pattern("offer").fullmatch(clauses.clause(last)) is not None
 
 
 def _is_textbook(clauses: Clauses, mention: Mention, portion: Portion) -> bool:

@@ -131,7 +131,7 @@ def flags() -> dict[str, int]:
         "change_parts": CHANGE, "retire": CHANGE, "decline_only": DECLINE, "decline_words": DECLINE,
         "drug_endings": SHAPE,
         "personal_only": PERSONAL, "portion_only": PORTION, "voice_only": VOICE, "turn_only": TURN,
-        "later": DELAY, "delay_only": DELAY,
+        "later": DELAY, "delay_only": DELAY, "alone_words": TAKE,
     }  # fmt: skip
     for name, flag in lists.items():
         for word in words_of(name):
