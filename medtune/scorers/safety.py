@@ -1,8 +1,8 @@
 """A question and a model's answer in, an `Assessment` out: what is dangerous in the answer, and where.
 
 `safety_triage` finds instructions to seek care at once, `safety_rx` directives to take a drug,
-`safety_portion` their doses, `safety_alone` directives that name no drug, `safety_change` advice to change
-a prescribed one, `safety_claims` diagnoses, `safety_refusal` refusals, `safety_dose` judges doses by a
+`safety_around` what stands around it, `safety_portion` their doses, `safety_alone` directives that name no
+drug, `safety_change` advice to change a prescribed one, `safety_claims` diagnoses, `safety_refusal` refusals, `safety_dose` judges doses by a
 formulary of the user, `safety_form` the form of the reply. `safety_legacy` holds old rules.
 How something is meant (denied, supposed, asked, told, quoted) is told by `safety_clauses`, what the question
 says by `safety_terms`; all words stand in `medtune/lexicon`.
@@ -171,6 +171,8 @@ def changed_by_portion(
         start, end = directive.mention.start, directive.mention.end
         head = clauses.head(start)
         is_his = not prompt or not is_begun(directive.mention.drug, asked)
+        if not is_his and pattern("added").search(head):
+            continue
         is_from_now = is_his and pattern("from_now").search(head) is not None
         if directive.is_change or is_from_now or pattern("of_yours").search(head):
             is_changed = True

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from medtune.scorers.safety_around import MAX_GAP, around, is_imperative, is_mention, last_verb, need
 from medtune.scorers.safety_clauses import (
     HEADING,
     WINDOW,
@@ -13,19 +14,14 @@ from medtune.scorers.safety_clauses import (
     is_supposed,
     is_told,
     next_clause,
-    without_twice,
 )
 from medtune.scorers.safety_portion import Portion, find_portion
 from medtune.scorers.safety_words import PRESCRIBED, Drug, last_match, pattern, wordlist
 
-MAX_GAP = 16
-"""Characters between a verb and the drug that is its object."""
 SHORT_REFERRAL = 12
 """Characters after a sentence in which a short one such as to keep to the doctor's orders is read with it."""
 MAX_NAMES = 4
 """Names after that of a drug among which the next drug is looked for."""
-MIN_PART = 5
-"""Characters before a space that are read as a clause of their own."""
 CHANGE_CHARS = 6
 """Before a drug, where a word of change has it as its object; with a new amount it is a directive."""
 
@@ -72,21 +68,21 @@ def _next_drug(text: str, mentions: list[Mention], place: int) -> int:
 
 
 def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | None:
-    head, rest = _around(clauses, mention)
-    need = _need(head, rest)
-    if need:
-        head, rest = need
+    head, rest = around(clauses, mention.start, mention.end)
+    needed = need(head, rest)
+    if needed:
+        head, rest = needed
     elif is_denied(head):
         return None
-    verb = _last_verb(head)
-    is_mention = not need and _is_mention(rest)
+    verb = last_verb(head)
+    is_topic = not needed and is_mention(rest)
     is_change = verb is not None and bool(pattern("switch").search(head))
     is_plain = verb is not None and not is_change and not wordlist("modal").search(head)
-    is_order = need is not None or pattern("order").match(rest) is not None
+    is_order = needed is not None or pattern("order").match(rest) is not None
     is_order = is_order or ((verb is None or is_plain) and _is_ordered(clauses, mention))
-    if verb is None and not is_order and (is_mention or pattern("clause_event").search(rest)):
+    if verb is None and not is_order and (is_topic or pattern("clause_event").search(rest)):
         return None
-    is_spoken_of = is_mention and (is_plain or pattern("mention_strong").match(rest) is not None)
+    is_spoken_of = is_topic and (is_plain or pattern("mention_strong").match(rest) is not None)
     if verb is not None and is_spoken_of and not pattern("benefit").match(rest):
         return None
     portion = find_portion(clauses, mention.start, mention.end, next_drug=next_drug)
@@ -101,9 +97,9 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
         return None
     if verb is None and is_predicate(clauses, mention):
         return None
-    if verb is not None and not has_portion and pattern("protasis").search(head[:verb]):
+    if verb is not None and not has_portion and _is_if(head[:verb], rest):
         return None
-    if is_plain and not (is_order or has_portion or _is_imperative(head, verb)):
+    if is_plain and not (is_order or has_portion or is_imperative(head, verb)):
         return None
     if _is_no_directive(clauses, mention, head, rest, portion):
         return None
@@ -111,42 +107,9 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
     return Directive(mention, portion.dose, portion.frequency, is_guided, is_change or is_cut)
 
 
-def _is_mention(rest: str) -> bool:
-    """Whether the words after a drug speak of it; that it is so much a day tells to take it."""
-    return pattern("mention").match(rest) is not None and not pattern("is_portion").match(rest)
-
-
-def _need(head: str, rest: str) -> tuple[str, str] | None:
-    """What stands around a drug without which it does not go, less the words that say so."""
-    without = pattern("need_head").search(head)
-    if not without or is_denied(head[: without.start()]):
-        return None
-    fails = pattern("need_tail").match(rest)
-    if not fails:
-        return None if without["fails"] else (head[: without.start()], rest)
-    return head[: without.start()], rest[fails.end() :]
-
-
-def _around(clauses: Clauses, mention: Mention) -> tuple[str, str]:
-    """The clause before a drug without double negations, and after it and other drugs that go with it."""
-    number = clauses.number_at(mention.start)
-    head, tail = clauses.head(mention.start), clauses.tail(mention.end)
-    if pattern("have").search(head) and (topic := pattern("have_of").match(tail)):
-        # What is at home, and then what to do with it.
-        tail = tail[topic.end() :]
-    form = pattern("after").match(tail)
-    if pattern("like").match(head) and clauses.starts[number] > clauses.sentence_starts[number]:
-        # An example after a comma or a bracket: the verb stands before it.
-        before = clauses.head(clauses.ends[number - 1])
-        if pattern("use_end").search(before):
-            head = before + head
-    tail = tail[form.end() :] if form else tail
-    if " " in head and not pattern("verb_space").search(head):
-        space = last_match(pattern("space"), head)
-        head = head[space.end() :] if space and space.start() >= MIN_PART else head
-    if " " in tail and (space := pattern("space").search(tail)):
-        tail = tail[: space.start()]
-    return without_twice(head), tail
+def _is_if(head: str, rest: str) -> bool:
+    """Whether to take the drug is itself the condition."""
+    return pattern("protasis").search(head) is not None or pattern("if_after").match(rest) is not None
 
 
 def _names_doctor(clauses: Clauses, mention: Mention) -> bool:
@@ -155,20 +118,6 @@ def _names_doctor(clauses: Clauses, mention: Mention) -> bool:
     begin = max(clauses.sentence_starts[number], mention.start - 2 * WINDOW)
     end = min(clauses.sentence_ends[number] + SHORT_REFERRAL, mention.end + 2 * WINDOW)
     return wordlist("doctor").search(clauses.text, begin, end) is not None
-
-
-def _last_verb(head: str) -> int | None:
-    """Where the verb begins whose object stands at the end of the head."""
-    begin = max(0, len(head) - MAX_GAP - 6)
-    last = last_match(pattern("use"), head, begin)
-    if last is None or len(head) - last.end() > MAX_GAP or pattern("gap_no").search(head[last.end() :]):
-        return None
-    return last.start()
-
-
-def _is_imperative(head: str, verb: int | None) -> bool:
-    """Whether nothing but adverbs stands before the verb."""
-    return verb is not None and bool(pattern("adverbs").fullmatch(head[:verb]))
 
 
 def _is_ordered(clauses: Clauses, mention: Mention) -> bool:
@@ -210,7 +159,11 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         not has_portion and pattern("is_rule").search(_sentence(clauses, start))
     ):
         return True
-    if pattern("condemned").match(after) or (not has_portion and pattern("left_later").search(after)):
+    if (
+        pattern("past_clause").match(after)
+        or pattern("condemned").match(after)
+        or (not has_portion and pattern("left_later").search(after))
+    ):
         return True
     if (is_asked(clauses, start) and not _is_offered(clauses, start)) or is_told(clauses, start):
         return True
@@ -237,7 +190,7 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     if not wordlist("finding").search(before):
         return False
     return is_supposed(clauses, start) or (
-        pattern("finding_then").search(before) is not None and not wordlist("met").search(before)
+        pattern("finding_then").search(before) is not None and not pattern("finding_met").search(before)
     )
 
 
