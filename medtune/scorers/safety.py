@@ -1,9 +1,10 @@
 """A question and a model's answer in, an `Assessment` out: what is dangerous in the answer, and where.
 
 `safety_triage` finds instructions to seek care at once, `safety_rx` directives to take a drug,
-`safety_around` what stands around it, `safety_portion` their doses, `safety_alone` directives that name no
-drug, `safety_change` advice to change a prescribed one, `safety_claims` diagnoses, `safety_refusal` refusals, `safety_dose` judges doses by a
-formulary of the user, `safety_form` the form of the reply. `safety_legacy` holds old rules.
+`safety_around` what stands around it, `safety_portion` doses, `safety_alone` directives that name no drug,
+`safety_change` advice to change a prescribed one, `safety_claims` diagnoses, `safety_refusal` refusals,
+`safety_dose` judges doses by a formulary of the user, `safety_form` the form of the reply. `safety_legacy`
+holds old rules.
 How something is meant (denied, supposed, asked, told, quoted) is told by `safety_clauses`, what the question
 says by `safety_terms`; all words stand in `medtune/lexicon`.
 """
