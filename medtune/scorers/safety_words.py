@@ -139,9 +139,13 @@ def flags() -> dict[str, int]:
     for word in words_of("leave"):
         for more in words_of("take") + words_of("leave_mid"):
             found[word + more] = found.get(word + more, 0) | CHANGE
-    for word in words_of("alone_lead"):
-        for more in words_of("alone_take"):
-            found[word + more] = found.get(word + more, 0) | TAKE
+    for first, second, flag in (
+        ("alone_lead", "alone_take", TAKE),
+        ("portion_count", "portion_unit", PORTION),
+    ):
+        for word in words_of(first):
+            for more in words_of(second):
+                found[word + more] = found.get(word + more, 0) | flag
     return found
 
 
