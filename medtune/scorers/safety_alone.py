@@ -58,7 +58,10 @@ def _find_portions(clauses: Clauses, drug: Drug, mentions: Sequence[Mention]) ->
         begin = max(clauses.sentence_starts[number], start - WINDOW)
         if any(begin <= place < clauses.sentence_ends[number] for place in free):
             continue
-        around = clauses.text[begin:start] + clauses.tail(start)
+        rest = clauses.text[start] + clauses.tail(start + 1)
+        around = clauses.text[begin:start] + rest
+        if pattern("thrown").match(rest) or pattern("denied_after").match(rest):
+            continue
         if not any(pattern(name).search(around) for name in ("other_subject", "alone_not", "others")):
             for directive in find_directives(clauses, [Mention(drug, start, start)]):
                 yield directive._replace(mention=Mention(drug, start, end))
