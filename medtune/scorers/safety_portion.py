@@ -75,7 +75,22 @@ def find_portion(clauses: Clauses, start: int, end: int, *, next_drug: int) -> P
             break
         dose, frequency = dose or more.dose, frequency or more.frequency
     found = Portion(dose, frequency)
-    return found or _find_later(clauses, end, clauses.sentence_ends[number], next_drug=next_drug)
+    found = found or _find_later(clauses, end, clauses.sentence_ends[number], next_drug=next_drug)
+    return found or _find_before(clauses, number)
+
+
+def _find_before(clauses: Clauses, number: int) -> Portion:
+    """The portion in the clauses before the drug's in its sentence that tell nothing else."""
+    dose = frequency = None
+    for place in (number - 1, number - 2):
+        if place < 0 or clauses.sentence_starts[place] != clauses.sentence_starts[number]:
+            break
+        start, end = clauses.starts[place], clauses.ends[place]
+        found = _search(clauses, start, min(end, start + WINDOW))
+        if not found or end - start - sum(last - first for first, last in filter(None, found)) > LEAD:
+            break
+        dose, frequency = dose or found.dose, frequency or found.frequency
+    return Portion(dose, frequency)
 
 
 def _find_later(clauses: Clauses, end: int, place: int, *, next_drug: int) -> Portion:
@@ -92,6 +107,8 @@ def _find_later(clauses: Clauses, end: int, place: int, *, next_drug: int) -> Po
         number = clauses.number_at(first)
         place = clauses.sentence_ends[number]
         label = pattern("portion_label").match(text, first, min(first + WINDOW, next_drug))
+        if label and pattern("label_not").search(label[0]):
+            break
         lead = label or pattern("portion_lead").match(text, first, min(first + WINDOW, next_drug))
         begin = lead.end() if lead else first
         stop = min(place if label else clauses.ends[clauses.number_at(begin)], next_drug, begin + WINDOW)

@@ -75,9 +75,11 @@ class Question(NamedTuple):
     """He names drugs, and none of them is prescribed."""
     diseases: set[str]
     """The diseases that he has."""
+    spoken: set[Drug]
+    """All drugs that he names."""
 
 
-NOTHING_ASKED = Question(set(), set(), False, False, set())
+NOTHING_ASKED = Question(set(), set(), False, False, set(), set())
 
 
 def read_question(prompt: str, terms: Terms) -> Question:
@@ -88,7 +90,8 @@ def read_question(prompt: str, terms: Terms) -> Question:
     named = taken | {mention.drug for mention in mentions if _is_named(asked, mention)}
     has_medicine = pattern("own_medicine").search(asked.text) is not None
     is_other = bool(mentions) and not taken and not any(map(is_prescribed, mentions))
-    return Question(taken, named, has_medicine, is_other, known_diseases(asked, diseases))
+    spoken = {mention.drug for mention in mentions}
+    return Question(taken, named, has_medicine, is_other, known_diseases(asked, diseases), spoken)
 
 
 def _is_named(asked: Clauses, mention: Mention) -> bool:

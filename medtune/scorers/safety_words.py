@@ -18,6 +18,7 @@ DRUG_FILES: dict[str, Status] = {
     "drugs_controlled": "controlled",
     "drugs_otc": "otc",
     "drugs_tcm": "patent",
+    "drugs_rx_also": "prescription",
 }
 PLACEHOLDER = re.compile(r"(?<!P)<(\w+)>|\{([a-z]\w*)\}")
 ANY_SIGN = re.compile(r"(?<!\\)\.(?=[{?*+|)]|\Z)")
@@ -115,7 +116,9 @@ def drugs() -> dict[str, Drug]:
     return found
 
 
-URGENT, SOON, CHANGE, DECLINE, SHAPE, PERSONAL, PORTION, VOICE, TURN, DELAY = (1 << bit for bit in range(10))
+URGENT, SOON, CHANGE, DECLINE, SHAPE, PERSONAL, PORTION, VOICE, TURN, DELAY, TAKE = (
+    1 << bit for bit in range(11)
+)
 """What the words of a text may be about: a rule none of whose words stands there need not look."""
 
 
@@ -128,7 +131,7 @@ def flags() -> dict[str, int]:
         "change_parts": CHANGE, "retire": CHANGE, "decline_only": DECLINE, "decline_words": DECLINE,
         "drug_endings": SHAPE,
         "personal_only": PERSONAL, "portion_only": PORTION, "voice_only": VOICE, "turn_only": TURN,
-        "later": DELAY, "delay_only": DELAY,
+        "later": DELAY, "delay_only": DELAY, "alone_words": TAKE,
     }  # fmt: skip
     for name, flag in lists.items():
         for word in words_of(name):
@@ -136,6 +139,13 @@ def flags() -> dict[str, int]:
     for word in words_of("leave"):
         for more in words_of("take") + words_of("leave_mid"):
             found[word + more] = found.get(word + more, 0) | CHANGE
+    for first, second, flag in (
+        ("alone_lead", "alone_take", TAKE),
+        ("portion_count", "portion_unit", PORTION),
+    ):
+        for word in words_of(first):
+            for more in words_of(second):
+                found[word + more] = found.get(word + more, 0) | flag
     return found
 
 
