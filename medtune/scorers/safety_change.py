@@ -43,7 +43,7 @@ def find_changes(
         if away and away.end() == end:
             if not _is_taken_away(clauses, mentions, asked, start, end):
                 continue
-        elif not _is_of_medicine(clauses, mentions, asked.taken if is_listed else asked.named, start, end):
+        elif not _is_of_medicine(clauses, mentions, asked.named, start, end):
             continue
         if clauses.text[start] == ONLY and not asked.named:
             continue

@@ -27,6 +27,10 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     head = clauses.head(start)
     if is_denied(head) or is_asked(clauses, start) or pattern("change_no").search(without_twice(head)):
         return True
+    if pattern("change_asked").match(clauses.tail(end)) or pattern("by_them").search(
+        clauses.text, *_before(clauses, start)
+    ):
+        return True
     is_theirs = is_told(clauses, start) or _has_source(clauses, start)
     if is_theirs and not _is_addressed(clauses, start):
         return True
