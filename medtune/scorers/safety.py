@@ -186,6 +186,8 @@ def changed_by_portion(
     for directive in directives:
         start, end = directive.mention.start, directive.mention.end
         head = clauses.head(start)
+        if pattern("asked_of").search(head) or pattern("more_now").search(head):
+            continue
         is_his = not prompt or not is_begun(directive.mention.drug, asked)
         is_from_now = is_his and pattern("from_now").search(head) is not None
         if directive.is_change or is_from_now or pattern("of_yours").search(head):

@@ -45,12 +45,16 @@ def find_changes(
                 continue
         elif not _is_of_medicine(clauses, mentions, asked.named, start, end):
             continue
-        if clauses.text[start] == ONLY and not asked.named:
+        head, tail = clauses.head(start), clauses.tail(end)
+        if (clauses.text[start] == ONLY and not asked.named) or pattern("spoiled").search(head):
             continue
         is_turned = pattern("portion_turned").match(clauses.text, start) is not None
-        if begun and not is_turned and _is_own_course(mentions, begun, start if is_listed else end):
+        is_from = pattern("from_amount").match(clauses.text, start) is not None
+        if begun and not is_turned and _is_own_course(mentions, begun, start if is_listed or is_from else end):
             continue
-        tail = clauses.tail(end)
+        is_renewed = asked.named and pattern("renewed").search(clauses.text, start, end)
+        if pattern("at_its_end").search(head) and not is_renewed:
+            continue
         if is_told_only(clauses, mentions, start, end) or pattern("harmful").match(tail):
             continue
         if _is_dressing(clauses, start, end):
@@ -75,9 +79,22 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
         return False
+    made = pattern("made_to").search(head) if pattern("resting").search(word) else None
+    if made and not pattern("made_drug").match(made["who"]):
+        if not _is_drug_at(mentions, start - len(head) + made.start("who"), start):
+            return False
     is_end = pattern("change_end").match(clauses.text, start) is not None
+    if pattern("needs_topic").fullmatch(word):
+        return before is not None and start - before.end <= OBJECT_CHARS and before.drug in asked.named
+    if not is_end and pattern("other_object").match(tail):
+        return False
     if not is_end and pattern("change_bar").fullmatch(word):
-        if after is None or after.drug not in asked.named:
+        if pattern("own_piece").match(tail):
+            return bool(asked.named)
+        if after is None or not is_prescribed(after):
+            return False
+        is_meant = not after.drug.is_group and pattern("goes_on").search(word)
+        if after.drug not in asked.named and not is_meant:
             return False
         return pattern("bar_end").match(clauses.tail(after.end)) is not None
     if pattern("skipped").match(word) and pattern("forgotten").search(
@@ -94,10 +111,17 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     mention = near or before
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
-        return bool(asked.named or asked.has_medicine) if goes_on else bool(asked.taken)
+        is_told_so = goes_on or (asked.has_medicine and pattern("imperative").match(tail) is not None)
+        return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.taken)
     if not is_prescribed(mention) and mention.drug not in asked.taken:
         return False
     return goes_on or mention.drug in asked.named or any(drug.is_group for drug in asked.named)
+
+
+def _is_drug_at(mentions: list[Mention], start: int, end: int) -> bool:
+    """Whether a prescribed drug stands from one place to another."""
+    place = bisect_left(mentions, start, key=start_of)
+    return place < len(mentions) and mentions[place].end <= end and is_prescribed(mentions[place])
 
 
 def _is_own_course(mentions: list[Mention], begun: Sequence[Directive], place: int) -> bool:

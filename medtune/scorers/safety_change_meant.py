@@ -25,7 +25,9 @@ FINAL = "\u4e86"
 def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is no advice to the reader, who is to make it himself."""
     head = clauses.head(start)
-    if is_denied(head) or is_asked(clauses, start) or pattern("change_no").search(without_twice(head)):
+    if is_denied(head) or pattern("change_no").search(without_twice(head)):
+        return True
+    if is_asked(clauses, start) and not pattern("change_urging").search(head + clauses.text[start:end]):
         return True
     if pattern("change_asked").match(clauses.tail(end)) or pattern("by_them").search(
         clauses.text, *_before(clauses, start)
@@ -82,6 +84,8 @@ def _is_addressed(clauses: Clauses, start: int) -> bool:
 
 def _is_spoken_of(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is a topic, a condition, what happened or what does harm, and not what to do."""
+    if pattern("his_course").search(clauses.text, *(max(0, start - WINDOW), end)):
+        return True
     head, tail, after = without_twice(clauses.head(start)), clauses.tail(end), next_clause(clauses, start)
     changed = _find_object(mentions, end)
     rest = clauses.tail(changed.end) if changed else tail
@@ -134,7 +138,7 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
     contact = wordlist("contact").search(clauses.text, end, stop)
     if not contact or pattern("no_contact").search(clauses.text, end, contact.start()):
         return False
-    if is_supposed(clauses, start):
+    if is_supposed(clauses, start) or pattern("at_once_care").search(clauses.text, end, stop):
         return True
     is_met = wordlist("met").search(before) or pattern("then").search(before)
     return is_met is not None and wordlist("adverse").search(before) is not None
