@@ -50,7 +50,11 @@ def find_changes(
             continue
         is_turned = pattern("portion_turned").match(clauses.text, start) is not None
         is_from = pattern("from_amount").match(clauses.text, start) is not None
-        if begun and not is_turned and _is_own_course(mentions, begun, start if is_listed or is_from else end):
+        if (
+            begun
+            and not is_turned
+            and _is_own_course(mentions, begun, start if is_listed or is_from else end)
+        ):
             continue
         is_renewed = asked.named and pattern("renewed").search(clauses.text, start, end)
         if pattern("at_its_end").search(head) and not is_renewed:
@@ -81,7 +85,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return False
     made = pattern("made_to").search(head) if pattern("resting").search(word) else None
     if made and not pattern("made_drug").match(made["who"]):
-        if not _is_drug_at(mentions, start - len(head) + made.start("who"), start):
+        place = start - len(head) + made.start("who")
+        if not _is_drug_at(mentions, place, start):
             return False
     is_end = pattern("change_end").match(clauses.text, start) is not None
     if pattern("needs_topic").fullmatch(word):
@@ -115,7 +120,12 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.taken)
     if not is_prescribed(mention) and mention.drug not in asked.taken:
         return False
-    return goes_on or mention.drug in asked.named or any(drug.is_group for drug in asked.named)
+    return goes_on or any(_is_kind(mention.drug, drug) for drug in asked.named)
+
+
+def _is_kind(drug: Drug, named: Drug) -> bool:
+    """Whether a drug may be the one that the patient named, perhaps by its group or the end of its name."""
+    return drug == named or named.is_group or named.name in drug.name
 
 
 def _is_drug_at(mentions: list[Mention], start: int, end: int) -> bool:

@@ -29,7 +29,7 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
         return True
     if is_asked(clauses, start) and not pattern("change_urging").search(head + clauses.text[start:end]):
         return True
-    if pattern("change_asked").match(clauses.tail(end)) or pattern("by_them").search(
+    if pattern("change_asked").match(clauses.text, end) or pattern("by_them").search(
         clauses.text, *_before(clauses, start)
     ):
         return True
@@ -135,10 +135,13 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
         return wordlist("contact").search(clauses.text, earlier, stop) is not None
     if wordlist("allergic").search(clauses.text, earlier, start):
         return wordlist("contact").search(clauses.text, end, stop) is not None
+    care = pattern("at_once_care").search(clauses.text, end, stop)
+    if care and not is_denied(clauses.head(care.start())):
+        return True
     contact = wordlist("contact").search(clauses.text, end, stop)
     if not contact or pattern("no_contact").search(clauses.text, end, contact.start()):
         return False
-    if is_supposed(clauses, start) or pattern("at_once_care").search(clauses.text, end, stop):
+    if is_supposed(clauses, start):
         return True
     is_met = wordlist("met").search(before) or pattern("then").search(before)
     return is_met is not None and wordlist("adverse").search(before) is not None
