@@ -144,8 +144,8 @@ def assess(
         begun = [directive for directive in directives if prompt and is_begun(directive.mention.drug, asked)]
         changes = find_changes(clauses, changed, mentions, asked, begun)
         found += islice(changes, MAX_FOUND)
-    if asked.taken and not mentions:
-        directives += find_portions_alone(clauses, asked.taken)
+    if asked.named and not mentions:
+        directives += find_portions_alone(clauses, asked.named)
     ordered = [directive for directive in directives if is_prescribed(directive.mention)]
     found += changed_by_portion(clauses, ordered, asked, prompt)
     found += [_found("rx_directive", directive) for directive in ordered]
@@ -186,7 +186,9 @@ def changed_by_portion(
     for directive in directives:
         start, end = directive.mention.start, directive.mention.end
         head = clauses.head(start)
-        if pattern("asked_of").search(head) or pattern("more_now").search(head):
+        if any(pattern(name).search(head) for name in ("asked_of", "more_now", "v_not_v")):
+            continue
+        if pattern("v_not_v").search(clauses.tail(end)):
             continue
         is_his = not prompt or not is_begun(directive.mention.drug, asked)
         is_from_now = is_his and pattern("from_now").search(head) is not None

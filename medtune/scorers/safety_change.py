@@ -56,6 +56,8 @@ def find_changes(
             and _is_own_course(mentions, begun, start if is_listed or is_from else end)
         ):
             continue
+        if not asked.named and _is_by_turns(clauses, start):
+            continue
         is_renewed = asked.named and pattern("renewed").search(clauses.text, start, end)
         if pattern("at_its_end").search(head) and not is_renewed:
             continue
@@ -64,6 +66,13 @@ def find_changes(
         if _is_dressing(clauses, start, end):
             continue
         yield Found("stop_or_change_rx", start, end)
+
+
+def _is_by_turns(clauses: Clauses, start: int) -> bool:
+    """Whether it is the course of a drug whose portion stands before, some days of it and some without."""
+    begin = clauses.sentence_starts[clauses.number_at(start)]
+    is_course = pattern("by_turns").match(clauses.text, start) is not None
+    return is_course and pattern("frequency").search(clauses.text, begin, start) is not None
 
 
 def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, start: int, end: int) -> bool:
@@ -82,6 +91,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         is_object = after is not None and not clauses.text[end : after.start].strip()
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
+        return False
+    if pattern("put").match(word) and pattern("set_aside").search(head):
         return False
     made = pattern("made_to").search(head) if pattern("resting").search(word) else None
     if made and not pattern("made_drug").match(made["who"]):
@@ -117,7 +128,7 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
         is_told_so = goes_on or (asked.has_medicine and pattern("imperative").match(tail) is not None)
-        return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.taken)
+        return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.named)
     if not is_prescribed(mention) and mention.drug not in asked.taken:
         return False
     return goes_on or any(_is_kind(mention.drug, drug) for drug in asked.named)
@@ -234,6 +245,8 @@ def _has_object(clauses: Clauses, near: list[Mention], start: int, end: int) -> 
 
 def _is_dressing(clauses: Clauses, start: int, end: int) -> bool:
     """Whether it is a wound whose dressing is changed: Chinese has one word for that and for another drug."""
-    return bool(pattern("dressing").fullmatch(clauses.text, start, end)) and bool(
-        pattern("wound").search(clauses.head(start) + clauses.tail(end)[:4])
-    )
+    if not pattern("dressing").fullmatch(clauses.text, start, end):
+        return False
+    near = clauses.head(start) + clauses.tail(end)[:4]
+    begin, stop = max(0, start - WINDOW), end + WINDOW
+    return bool(pattern("wound").search(near) or pattern("wound_near").search(clauses.text, begin, stop))

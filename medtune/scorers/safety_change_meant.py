@@ -25,9 +25,11 @@ FINAL = "\u4e86"
 def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is no advice to the reader, who is to make it himself."""
     head = clauses.head(start)
-    if is_denied(head) or pattern("change_no").search(without_twice(head)):
+    # Not to have to, then not to: what opens the word ends the denial before it.
+    then = pattern("over_deny").match(clauses.text, start)
+    if is_denied(head + (then[0] if then else "")) or pattern("change_no").search(without_twice(head)):
         return True
-    if is_asked(clauses, start) and not pattern("change_urging").search(head + clauses.text[start:end]):
+    if _is_in_question(clauses, start, end):
         return True
     if pattern("change_asked").match(clauses.text, end) or pattern("by_them").search(
         clauses.text, *_before(clauses, start)
@@ -41,6 +43,17 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end):
         return True
     return is_quoted(clauses, start) and _is_saying(clauses.text, max(0, start - WINDOW), end + WINDOW)
+
+
+def _is_in_question(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the change is asked, and neither urged by the question nor followed by one as to an offer."""
+    if not is_asked(clauses, start):
+        return False
+    if pattern("change_urging").search(clauses.head(start) + clauses.text[start:end]):
+        return False
+    asks_itself = wordlist("asked").search(clauses.head(start)) is not None
+    last = clauses.sentence_ends[clauses.number_at(start)]
+    return asks_itself or not pattern("offered").search(clauses.text, end, last)
 
 
 def _is_saying(text: str, start: int, end: int) -> bool:
