@@ -87,7 +87,7 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     if after and after.start - end > min(len(tail), OBJECT_CHARS):
         after = None
     number = clauses.number_at(start)
-    if wordlist("bare_switch").fullmatch(word):
+    if wordlist("bare_switch").fullmatch(word) or pattern("then_not").match(clauses.text, start):
         is_object = after is not None and not clauses.text[end : after.start].strip()
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
