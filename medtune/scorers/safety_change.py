@@ -100,11 +100,16 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         if not _is_drug_at(mentions, place, start):
             return False
     is_end = pattern("change_end").match(clauses.text, start) is not None
-    if pattern("needs_topic").fullmatch(word):
-        return before is not None and start - before.end <= OBJECT_CHARS and before.drug in asked.named
+    is_bar = pattern("change_bar").fullmatch(word) is not None
+    is_again = not (is_end or is_bar) and pattern("change_again").fullmatch(word)
+    if is_again or pattern("needs_topic").fullmatch(word):
+        gap = 3 * OBJECT_CHARS if is_again else OBJECT_CHARS
+        if before is None or before.start < clauses.starts[number]:
+            return False
+        return start - before.end <= gap and before.drug in asked.named
     if not is_end and pattern("other_object").match(tail):
         return False
-    if not is_end and pattern("change_bar").fullmatch(word):
+    if not is_end and is_bar:
         if pattern("own_piece").match(tail):
             return bool(asked.named)
         if after is None or not is_prescribed(after):

@@ -51,7 +51,7 @@ def _is_in_question(clauses: Clauses, start: int, end: int) -> bool:
         return False
     if pattern("change_urging").search(clauses.head(start) + clauses.text[start:end]):
         return False
-    asks_itself = wordlist("asked").search(clauses.head(start)) is not None
+    asks_itself = pattern("asks").search(clauses.head(start)) is not None
     last = clauses.sentence_ends[clauses.number_at(start)]
     return asks_itself or not pattern("offered").search(clauses.text, end, last)
 

@@ -197,4 +197,4 @@ def is_asked(clauses: Clauses, place: int) -> bool:
     end = clauses.sentence_ends[number]
     if clauses.text[end : end + 1] in ("?", "\uff1f") and end - place <= WINDOW:
         return True
-    return bool(wordlist("asked").search(clauses.head(place)))
+    return bool(pattern("asks").search(clauses.head(place)))
