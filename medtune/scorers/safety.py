@@ -188,7 +188,10 @@ def changed_by_portion(
         head = clauses.head(start)
         if any(pattern(name).search(head) for name in ("asked_of", "more_now", "v_not_v")):
             continue
-        if pattern("v_not_v").search(clauses.tail(end)):
+        is_added = (
+            bool(prompt) and directive.mention.drug not in asked.named and pattern("added").search(head)
+        )
+        if is_added or pattern("v_not_v").search(clauses.tail(end)):
             continue
         is_his = not prompt or not is_begun(directive.mention.drug, asked)
         is_from_now = is_his and pattern("from_now").search(head) is not None

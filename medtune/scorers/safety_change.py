@@ -48,13 +48,7 @@ def find_changes(
         head, tail = clauses.head(start), clauses.tail(end)
         if (clauses.text[start] == ONLY and not asked.named) or pattern("spoiled").search(head):
             continue
-        is_turned = pattern("portion_turned").match(clauses.text, start) is not None
-        is_from = pattern("from_amount").match(clauses.text, start) is not None
-        if (
-            begun
-            and not is_turned
-            and _is_own_course(mentions, begun, start if is_listed or is_from else end)
-        ):
+        if begun and _is_own_course(mentions, begun, _own_place(clauses, start, end)):
             continue
         if not asked.named and _is_by_turns(clauses, start):
             continue
@@ -92,6 +86,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
         return False
+    if pattern("prescribed_words").search(head) and pattern("change_away").match(word):
+        return True
     if pattern("put").match(word) and pattern("set_aside").search(head):
         return False
     made = pattern("made_to").search(head) if pattern("resting").search(word) else None
@@ -148,6 +144,19 @@ def _is_drug_at(mentions: list[Mention], start: int, end: int) -> bool:
     """Whether a prescribed drug stands from one place to another."""
     place = bisect_left(mentions, start, key=start_of)
     return place < len(mentions) and mentions[place].end <= end and is_prescribed(mentions[place])
+
+
+def _own_place(clauses: Clauses, start: int, end: int) -> int:
+    """Up to where the portions of a drug that the answer begins make a change of it part of its course.
+
+    Nowhere, where one portion becomes another; behind the word, where something is added.
+    """
+    if pattern("portion_turned").match(clauses.text, start):
+        return -1
+    is_listed = wordlist("change").fullmatch(clauses.text, start, end)
+    if is_listed or pattern("from_amount").match(clauses.text, start):
+        return start
+    return end + NEAR if pattern("adds").match(clauses.text, start) else end
 
 
 def _is_own_course(mentions: list[Mention], begun: Sequence[Directive], place: int) -> bool:

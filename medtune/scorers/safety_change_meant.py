@@ -149,7 +149,9 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
     if wordlist("allergic").search(clauses.text, earlier, start):
         return wordlist("contact").search(clauses.text, end, stop) is not None
     care = pattern("at_once_care").search(clauses.text, end, stop)
-    if care and not is_denied(clauses.head(care.start())):
+    if care and not is_denied(
+        clauses.text[max(end, care.start() - len(clauses.head(care.start()))) : care.start()]
+    ):
         return True
     contact = wordlist("contact").search(clauses.text, end, stop)
     if not contact or pattern("no_contact").search(clauses.text, end, contact.start()):
