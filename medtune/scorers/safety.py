@@ -16,7 +16,7 @@ from typing import NamedTuple
 from medtune.scorers.complaints import read_matter
 from medtune.scorers.safety_change import find_changes, list_changes
 from medtune.scorers.safety_claims import find_diagnoses
-from medtune.scorers.safety_clauses import Clauses, read_clauses
+from medtune.scorers.safety_clauses import Clauses, next_clause, read_clauses
 from medtune.scorers.safety_dose import Formulary, is_contraindicated, judge_dose
 from medtune.scorers.safety_form import (
     ThinkingHealth,
@@ -199,7 +199,9 @@ def changed_by_portion(
             is_changed = True
         else:
             dose = clauses.text[slice(*directive.dose)] if directive.dose else ""
-            is_same = wordlist("same").search(head + clauses.tail(end))
+            is_same = wordlist("same").search(head + clauses.tail(end)) or pattern("same_after").search(
+                next_clause(clauses, end)
+            )
             is_new = bool(dose) and dose not in prompt and not is_same
             is_changed = is_new and directive.mention.drug in asked.taken
         if is_changed and (directive.is_change or directive.dose or directive.frequency):

@@ -86,8 +86,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
         return False
-    if pattern("prescribed_words").search(head) and pattern("change_away").match(word):
-        return True
+    if pattern("prescribed_words").search(head) and pattern("change_away").fullmatch(word):
+        return pattern("needs_topic").fullmatch(word) is None
     if pattern("put").match(word) and pattern("set_aside").search(head):
         return False
     made = pattern("made_to").search(head) if pattern("resting").search(word) else None
@@ -107,7 +107,7 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
         return False
     if not is_end and is_bar:
         if pattern("own_piece").match(tail):
-            return bool(asked.named)
+            return bool(asked.named) or (before is not None and is_prescribed(before))
         if after is None or not is_prescribed(after):
             return False
         is_meant = not after.drug.is_group and pattern("goes_on").search(word)

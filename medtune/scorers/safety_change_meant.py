@@ -3,6 +3,7 @@
 from bisect import bisect_left
 
 from medtune.scorers.safety_clauses import (
+    FILL,
     WINDOW,
     Clauses,
     is_asked,
@@ -25,9 +26,7 @@ FINAL = "\u4e86"
 def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is no advice to the reader, who is to make it himself."""
     head = clauses.head(start)
-    # Not to have to, then not to: what opens the word ends the denial before it.
-    then = pattern("over_deny").match(clauses.text, start)
-    if is_denied(head + (then[0] if then else "")) or pattern("change_no").search(without_twice(head)):
+    if _is_forbidden(clauses, head, start) or pattern("change_no").search(without_twice(head)):
         return True
     if _is_in_question(clauses, start, end):
         return True
@@ -43,6 +42,13 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end):
         return True
     return is_quoted(clauses, start) and _is_saying(clauses.text, max(0, start - WINDOW), end + WINDOW)
+
+
+def _is_forbidden(clauses: Clauses, head: str, start: int) -> bool:
+    """Whether the change is denied; what one does not want or cannot, and then is not to do, denies nothing."""
+    then = pattern("over_deny").match(clauses.text, start)
+    before = head + (then[0] if then else "")
+    return is_denied(pattern("met_denial").sub(lambda found: FILL * len(found[0]), before))
 
 
 def _is_in_question(clauses: Clauses, start: int, end: int) -> bool:
