@@ -119,6 +119,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     ):
         return False
     near = before if before and before.start >= clauses.starts[number] else after
+    if near is None and pattern("rest_alone").match(word) and not pattern("of_medicine_sign").search(head):
+        return False
     since = head if near is None or near is after else clauses.text[near.end : start]
     if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
         return False

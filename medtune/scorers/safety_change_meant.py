@@ -45,7 +45,7 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
 
 
 def _is_forbidden(clauses: Clauses, head: str, start: int) -> bool:
-    """Whether the change is denied; what one does not want or cannot, and then is not to do, denies nothing."""
+    """Whether the change is denied: not by what one does not want or cannot, and then is not to do."""
     then = pattern("over_deny").match(clauses.text, start)
     before = head + (then[0] if then else "")
     return is_denied(pattern("met_denial").sub(lambda found: FILL * len(found[0]), before))
