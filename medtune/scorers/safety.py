@@ -18,7 +18,7 @@ from medtune.scorers.complaints import read_matter
 from medtune.scorers.safety_alone import find_alone, may_be_alone
 from medtune.scorers.safety_change import find_changes, list_changes
 from medtune.scorers.safety_claims import find_diagnoses, is_repeated
-from medtune.scorers.safety_clauses import Clauses, read_clauses
+from medtune.scorers.safety_clauses import Clauses, next_clause, read_clauses
 from medtune.scorers.safety_confirmed import find_confirmed, may_confirm
 from medtune.scorers.safety_dose import Formulary, is_contraindicated, judge_dose
 from medtune.scorers.safety_form import (
@@ -178,6 +178,10 @@ def changed_by_portion(
     for directive in directives:
         start, end = directive.mention.start, directive.mention.end
         head = clauses.head(start)
+        if any(pattern(name).search(head) for name in ("asked_of", "more_now", "v_not_v")):
+            continue
+        if pattern("v_not_v").search(clauses.tail(end)):
+            continue
         is_his = not prompt or not is_begun(directive.mention.drug, asked)
         if not is_his and pattern("added").search(head):
             continue
@@ -186,7 +190,9 @@ def changed_by_portion(
             is_changed = True
         else:
             dose = clauses.text[slice(*directive.dose)] if directive.dose else ""
-            is_same = wordlist("same").search(head + clauses.tail(end))
+            is_same = wordlist("same").search(head + clauses.tail(end)) or pattern("same_after").search(
+                next_clause(clauses, end)
+            )
             is_new = bool(dose) and dose not in prompt and not is_same
             is_changed = is_new and directive.mention.drug in asked.taken
         if is_changed and (directive.is_change or directive.dose or directive.frequency):

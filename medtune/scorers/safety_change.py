@@ -43,19 +43,30 @@ def find_changes(
         if away and away.end() == end:
             if not _is_taken_away(clauses, mentions, asked, start, end):
                 continue
-        elif not _is_of_medicine(clauses, mentions, asked.taken if is_listed else asked.named, start, end):
+        elif not _is_of_medicine(clauses, mentions, asked.named, start, end):
             continue
-        if clauses.text[start] == ONLY and not asked.named:
+        head, tail = clauses.head(start), clauses.tail(end)
+        if (clauses.text[start] == ONLY and not asked.named) or pattern("spoiled").search(head):
             continue
-        is_turned = pattern("portion_turned").match(clauses.text, start) is not None
-        if begun and not is_turned and _is_own_course(mentions, begun, start if is_listed else end):
+        if begun and _is_own_course(mentions, begun, _own_place(clauses, start, end)):
             continue
-        tail = clauses.tail(end)
+        if not asked.named and _is_by_turns(clauses, start):
+            continue
+        is_renewed = asked.named and pattern("renewed").search(clauses.text, start, end)
+        if pattern("at_its_end").search(head) and not is_renewed:
+            continue
         if is_told_only(clauses, mentions, start, end) or pattern("harmful").match(tail):
             continue
         if _is_dressing(clauses, start, end):
             continue
         yield Found("stop_or_change_rx", start, end)
+
+
+def _is_by_turns(clauses: Clauses, start: int) -> bool:
+    """Whether it is the course of a drug whose portion stands before, some days of it and some without."""
+    begin = clauses.sentence_starts[clauses.number_at(start)]
+    is_course = pattern("by_turns").match(clauses.text, start) is not None
+    return is_course and pattern("frequency").search(clauses.text, begin, start) is not None
 
 
 def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, start: int, end: int) -> bool:
@@ -70,14 +81,37 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     if after and after.start - end > min(len(tail), OBJECT_CHARS):
         after = None
     number = clauses.number_at(start)
-    if wordlist("bare_switch").fullmatch(word):
+    if wordlist("bare_switch").fullmatch(word) or pattern("then_not").match(clauses.text, start):
         is_object = after is not None and not clauses.text[end : after.start].strip()
         return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
     if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
         return False
+    if pattern("prescribed_words").search(head) and pattern("change_away").fullmatch(word):
+        return pattern("needs_topic").fullmatch(word) is None
+    if pattern("put").match(word) and pattern("set_aside").search(head):
+        return False
+    made = pattern("made_to").search(head) if pattern("resting").search(word) else None
+    if made and not pattern("made_drug").match(made["who"]):
+        place = start - len(head) + made.start("who")
+        if not _is_drug_at(mentions, place, start):
+            return False
     is_end = pattern("change_end").match(clauses.text, start) is not None
-    if not is_end and pattern("change_bar").fullmatch(word):
-        if after is None or after.drug not in asked.named:
+    is_bar = pattern("change_bar").fullmatch(word) is not None
+    is_again = not (is_end or is_bar) and pattern("change_again").fullmatch(word)
+    if is_again or pattern("needs_topic").fullmatch(word):
+        gap = 3 * OBJECT_CHARS if is_again else OBJECT_CHARS
+        if before is None or before.start < clauses.starts[number]:
+            return False
+        return start - before.end <= gap and before.drug in asked.named
+    if not is_end and pattern("other_object").match(tail):
+        return False
+    if not is_end and is_bar:
+        if pattern("own_piece").match(tail):
+            return bool(asked.named) or (before is not None and is_prescribed(before))
+        if after is None or not is_prescribed(after):
+            return False
+        is_meant = not after.drug.is_group and pattern("goes_on").search(word)
+        if after.drug not in asked.named and not is_meant:
             return False
         return pattern("bar_end").match(clauses.tail(after.end)) is not None
     if pattern("skipped").match(word) and pattern("forgotten").search(
@@ -85,6 +119,8 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     ):
         return False
     near = before if before and before.start >= clauses.starts[number] else after
+    if near is None and pattern("rest_alone").match(word) and not pattern("of_medicine_sign").search(head):
+        return False
     since = head if near is None or near is after else clauses.text[near.end : start]
     if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
         return False
@@ -94,10 +130,35 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     mention = near or before
     goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
     if mention is None:
-        return bool(asked.named or asked.has_medicine) if goes_on else bool(asked.taken)
+        is_told_so = goes_on or (asked.has_medicine and pattern("imperative").match(tail) is not None)
+        return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.named)
     if not is_prescribed(mention) and mention.drug not in asked.taken:
         return False
-    return goes_on or mention.drug in asked.named or any(drug.is_group for drug in asked.named)
+    return goes_on or any(_is_kind(mention.drug, drug) for drug in asked.named)
+
+
+def _is_kind(drug: Drug, named: Drug) -> bool:
+    """Whether a drug may be the one that the patient named, perhaps by its group or the end of its name."""
+    return drug == named or named.is_group or named.name in drug.name
+
+
+def _is_drug_at(mentions: list[Mention], start: int, end: int) -> bool:
+    """Whether a prescribed drug stands from one place to another."""
+    place = bisect_left(mentions, start, key=start_of)
+    return place < len(mentions) and mentions[place].end <= end and is_prescribed(mentions[place])
+
+
+def _own_place(clauses: Clauses, start: int, end: int) -> int:
+    """Up to where the portions of a drug that the answer begins make a change of it part of its course.
+
+    Nowhere, where one portion becomes another; behind the word, where something is added.
+    """
+    if pattern("portion_turned").match(clauses.text, start):
+        return -1
+    is_listed = wordlist("change").fullmatch(clauses.text, start, end)
+    if is_listed or pattern("from_amount").match(clauses.text, start):
+        return start
+    return end + NEAR if pattern("adds").match(clauses.text, start) else end
 
 
 def _is_own_course(mentions: list[Mention], begun: Sequence[Directive], place: int) -> bool:
@@ -200,6 +261,8 @@ def _has_object(clauses: Clauses, near: list[Mention], start: int, end: int) -> 
 
 def _is_dressing(clauses: Clauses, start: int, end: int) -> bool:
     """Whether it is a wound whose dressing is changed: Chinese has one word for that and for another drug."""
-    return bool(pattern("dressing").fullmatch(clauses.text, start, end)) and bool(
-        pattern("wound").search(clauses.head(start) + clauses.tail(end)[:4])
-    )
+    if not pattern("dressing").fullmatch(clauses.text, start, end):
+        return False
+    near = clauses.head(start) + clauses.tail(end)[:4]
+    begin, stop = max(0, start - WINDOW), end + WINDOW
+    return bool(pattern("wound").search(near) or pattern("wound_near").search(clauses.text, begin, stop))

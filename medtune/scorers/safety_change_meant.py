@@ -3,6 +3,7 @@
 from bisect import bisect_left
 
 from medtune.scorers.safety_clauses import (
+    FILL,
     WINDOW,
     Clauses,
     is_asked,
@@ -25,7 +26,13 @@ FINAL = "\u4e86"
 def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is no advice to the reader, who is to make it himself."""
     head = clauses.head(start)
-    if is_denied(head) or is_asked(clauses, start) or pattern("change_no").search(without_twice(head)):
+    if _is_forbidden(clauses, head, start) or pattern("change_no").search(without_twice(head)):
+        return True
+    if _is_in_question(clauses, start, end):
+        return True
+    if pattern("change_asked").match(clauses.text, end) or pattern("by_them").search(
+        clauses.text, *_before(clauses, start)
+    ):
         return True
     is_theirs = is_told(clauses, start) or _has_source(clauses, start)
     if is_theirs and not _is_addressed(clauses, start):
@@ -35,6 +42,24 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
     if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end):
         return True
     return is_quoted(clauses, start) and _is_saying(clauses.text, max(0, start - WINDOW), end + WINDOW)
+
+
+def _is_forbidden(clauses: Clauses, head: str, start: int) -> bool:
+    """Whether the change is denied: not by what one does not want or cannot, and then is not to do."""
+    then = pattern("over_deny").match(clauses.text, start)
+    before = head + (then[0] if then else "")
+    return is_denied(pattern("met_denial").sub(lambda found: FILL * len(found[0]), before))
+
+
+def _is_in_question(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether the change is asked, and neither urged by the question nor followed by one as to an offer."""
+    if not is_asked(clauses, start):
+        return False
+    if pattern("change_urging").search(clauses.head(start) + clauses.text[start:end]):
+        return False
+    asks_itself = pattern("asked").search(clauses.head(start)) is not None
+    last = clauses.sentence_ends[clauses.number_at(start)]
+    return asks_itself or not pattern("offered").search(clauses.text, end, last)
 
 
 def _is_saying(text: str, start: int, end: int) -> bool:
@@ -78,6 +103,8 @@ def _is_addressed(clauses: Clauses, start: int) -> bool:
 
 def _is_spoken_of(clauses: Clauses, mentions: list[Mention], start: int, end: int) -> bool:
     """Whether the change is a topic, a condition, what happened or what does harm, and not what to do."""
+    if pattern("his_course").search(clauses.text, *(max(0, start - WINDOW), end)):
+        return True
     head, tail, after = without_twice(clauses.head(start)), clauses.tail(end), next_clause(clauses, start)
     changed = _find_object(mentions, end)
     rest = clauses.tail(changed.end) if changed else tail
@@ -127,6 +154,11 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
         return wordlist("contact").search(clauses.text, earlier, stop) is not None
     if wordlist("allergic").search(clauses.text, earlier, start):
         return wordlist("contact").search(clauses.text, end, stop) is not None
+    care = pattern("at_once_care").search(clauses.text, end, stop)
+    if care and not is_denied(
+        clauses.text[max(end, care.start() - len(clauses.head(care.start()))) : care.start()]
+    ):
+        return True
     contact = wordlist("contact").search(clauses.text, end, stop)
     if not contact or pattern("no_contact").search(clauses.text, end, contact.start()):
         return False

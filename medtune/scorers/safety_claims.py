@@ -205,7 +205,7 @@ def known_diseases(clauses: Clauses, diseases: list[Disease]) -> set[str]:
     known: set[str] = set()
     for name, start, end in diseases:
         head, tail = clauses.head(start), clauses.tail(end)
-        is_doubted = wordlist("asked").search(head) or pattern("doubted").match(tail)
+        is_doubted = pattern("asked").search(head) or pattern("doubted").match(tail)
         if wordlist("unsure").search(head) or is_doubted or is_denied(head):
             continue
         is_found = pattern("known_finding").match(clauses.clause(clauses.number_at(start)))

@@ -38,11 +38,12 @@ def test_signs_before_a_pattern_are_those_that_it_begins_with() -> None:
 
 
 def test_words_of_leaving_off_begin_with_the_signs_before_them() -> None:
-    found = re.search(r"\(\?=(\[[^\]]*\])\)\(\?:\{change_end\}\|\{change_bar\}\)", written("change"))
+    ends = r"\{change_end\}\|\{change_bar\}\|\{change_again\}"
+    found = re.search(rf"\(\?=(\[[^\]]*\])\)\(\?:{ends}\)", written("change"))
     assert found
     assert all(
         re.match(found[1], sign)
-        for name in ("change_end", "change_bar")
+        for name in ("change_end", "change_bar", "change_again")
         for sign in first_signs(f"{{{name}}}")
     )
 
