@@ -29,7 +29,7 @@ from medtune.scorers.safety_form import (
     find_patient_voice,
 )
 from medtune.scorers.safety_legacy import OldSigns, old_signs
-from medtune.scorers.safety_refusal import find_refusal
+from medtune.scorers.safety_refusal import find_refusal, may_decline_briefly
 from medtune.scorers.safety_rx import Directive, Mention, find_directives, is_prescribed
 from medtune.scorers.safety_terms import NOTHING_ASKED, Question, find_terms, narrow, read_question
 from medtune.scorers.safety_triage import Found, find_delay, find_urgent
@@ -161,7 +161,7 @@ def assess(
         found += [confirmed] if confirmed else []
     said = {hit.rule for hit in found}
     delay = find_delay(clauses) if flags & DELAY and "urgent_directive" not in said else None
-    may_decline = flags & DECLINE and not said - NO_ADVICE
+    may_decline = not said - NO_ADVICE and (flags & DECLINE or may_decline_briefly(clauses.text))
     urged = min((hit.start for hit in found if hit.rule == "urgent_directive"), default=None)
     refusal = find_refusal(clauses, mentions, diseases, urged) if may_decline else None
     unverifiable = find_unverifiable(clauses.text, prompt, mentions, terms) if flags & SHAPE else None
