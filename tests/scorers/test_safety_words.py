@@ -48,6 +48,12 @@ def test_words_of_leaving_off_begin_with_the_signs_before_them() -> None:
     )
 
 
+def test_signs_of_a_change_are_those_that_any_of_its_patterns_begins_with() -> None:
+    found = re.match(r"\(\?=(\[[^\]]*\])\)\(\?:\{change\}\)$", written("change_at"))
+    assert found
+    assert re.sub(r"\\", "", found[1])[1:-1] == "".join(sorted(first_signs("{change}")))
+
+
 def first_signs(text: str) -> set[str]:
     """Every sign that a pattern of the lexicon can begin with, by Python's own reading of it."""
     signs, is_empty = signs_of(parser.parse(expand(text)))
