@@ -39,13 +39,17 @@ def find_changes(
     mentions = [mention for mention in mentions if not is_predicate(clauses, mention)]
     if asked.is_other and not mentions:
         return
+    told: list[tuple[int, int]] = []
     for start, end in changed:
         if _is_change(clauses, mentions, asked, start, end) and not _is_no_advice(
             clauses, mentions, asked, begun, start, end
         ):
+            told.append((start, end))
             yield Found("stop_or_change_rx", start, end)
     for parting in partings:
         start, end = parting.start, parting.end
+        if any(start < stop and begin < end for begin, stop in told):
+            continue
         if is_parted(clauses, mentions, asked, parting) and not _is_no_advice(
             clauses, mentions, asked, begun, start, end
         ):

@@ -14,6 +14,9 @@ from medtune.scorers.safety_rx import Mention, is_prescribed
 from medtune.scorers.safety_terms import Question
 from medtune.scorers.safety_words import Drug, pattern
 
+FROM_CHARS = 2
+"""Characters of a verb such as to put down right before a drug."""
+
 
 class Parting(NamedTuple):
     """What is done with a medicine, and the drug that is the topic; None where something stands for it."""
@@ -33,6 +36,9 @@ def list_partings(clauses: Clauses, mentions: list[Mention]) -> list[Parting]:
 def _find_partings(clauses: Clauses, mentions: list[Mention]) -> Iterator[Parting]:
     text, parting = clauses.text, pattern("parting")
     for mention in mentions:
+        before = pattern("part_from").match(text, max(0, mention.start - FROM_CHARS), mention.start)
+        if before and pattern("part_object").match(text, mention.end):
+            yield Parting(*before.span(), mention, mention.start)
         if found := parting.match(text, mention.end):
             yield Parting(*found.span("act"), mention, mention.start)
     for word in pattern("stand_in").finditer(text):
