@@ -29,6 +29,7 @@ from medtune.scorers.safety_form import (
     find_patient_voice,
 )
 from medtune.scorers.safety_legacy import OldSigns, old_signs
+from medtune.scorers.safety_parting import list_partings
 from medtune.scorers.safety_refusal import find_refusal, may_decline_briefly
 from medtune.scorers.safety_rx import Directive, Mention, find_directives, is_prescribed
 from medtune.scorers.safety_terms import NOTHING_ASKED, Question, find_terms, narrow, read_question
@@ -139,11 +140,12 @@ def assess(
     diagnoses = list(islice(find_diagnoses(clauses, diseases, prompt), MAX_FOUND)) if diseases else []
     changed = list_changes(clauses) if flags & CHANGE else []
     is_alone = bool(prompt) and may_be_alone(clauses, flags, mentions, directives)
-    is_needed = diagnoses or directives or changed or is_alone
+    partings = list_partings(clauses, mentions)
+    is_needed = diagnoses or directives or changed or partings or is_alone
     asked = read_question(prompt, terms) if is_needed else NOTHING_ASKED
-    if changed:
+    if changed or partings:
         begun = [directive for directive in directives if prompt and is_begun(directive.mention.drug, asked)]
-        changes = find_changes(clauses, changed, mentions, asked, begun)
+        changes = find_changes(clauses, changed, mentions, asked, begun, partings)
         found += islice(changes, MAX_FOUND)
     if is_alone:
         directives += find_alone(clauses, asked, mentions)

@@ -92,7 +92,9 @@ def _is_done(clauses: Clauses, mentions: list[Mention], start: int, end: int) ->
         return False
     if pattern("change_when").search(text, *_before(clauses, start)):
         return True
-    is_full = _find_object(mentions, end) is not None or pattern("change_done").match(text, done) is not None
+    changed = _find_object(mentions, end)
+    is_object = changed is not None and changed.start < end + len(clauses.tail(end))
+    is_full = is_object or pattern("change_done").match(text, done) is not None
     return is_full and pattern("change_did").search(text, max(0, start - WINDOW), done) is not None
 
 
