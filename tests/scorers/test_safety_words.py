@@ -55,6 +55,8 @@ def test_signs_before_a_long_list_are_those_that_it_begins_with(name: str) -> No
     begins = first_signs(f"{{{name}_any}}")
     assert re.sub(r"\\", "", found[1])[1:-1] == "".join(sorted(begins))
     assert all(re.match(found[1], sign) for sign in begins)
+
+
 def test_signs_of_a_change_are_those_that_any_of_its_patterns_begins_with() -> None:
     found = re.match(r"\(\?=(\[[^\]]*\])\)\(\?:\{change\}\)$", written("change_at"))
     assert found
