@@ -62,6 +62,8 @@ def _find_portions(clauses: Clauses, drug: Drug, mentions: Sequence[Mention]) ->
         around = clauses.text[begin:start] + rest
         if pattern("thrown").match(rest) or pattern("denied_after").match(rest):
             continue
+        if pattern("cut_within").search(found[0]) or pattern("portion_cut").match(clauses.tail(end)):
+            continue
         if not any(pattern(name).search(around) for name in ("other_subject", "alone_not", "others")):
             for directive in find_directives(clauses, [Mention(drug, start, start)]):
                 yield directive._replace(mention=Mention(drug, start, end))

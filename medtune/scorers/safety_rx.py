@@ -54,7 +54,7 @@ def find_directives(clauses: Clauses, mentions: list[Mention]) -> Iterator[Direc
         if directive := _judge(clauses, mention, after):
             if is_lecture is None:
                 is_lecture = pattern("lecture").search(clauses.text) is not None
-            if not is_lecture or pattern("you").search(_sentence(clauses, mention.start)):
+            if not is_lecture or pattern("to_you").search(_sentence(clauses, mention.start)):
                 yield directive
 
 
@@ -76,7 +76,8 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
         return None
     verb = last_verb(head)
     is_topic = not needed and is_mention(rest)
-    is_change = verb is not None and bool(pattern("switch").search(head))
+    is_switch = verb is not None and bool(pattern("switch").search(head))
+    is_change = is_switch or bool(pattern("stands_in").match(rest))
     is_plain = verb is not None and not is_change and not wordlist("modal").search(head)
     is_order = needed is not None or pattern("order").match(rest) is not None
     is_order = is_order or ((verb is None or is_plain) and _is_ordered(clauses, mention))
@@ -101,10 +102,25 @@ def _judge(clauses: Clauses, mention: Mention, next_drug: int) -> Directive | No
         return None
     if is_plain and not (is_order or has_portion or is_imperative(head, verb)):
         return None
-    if _is_no_directive(clauses, mention, head, rest, portion):
+    end = clauses.ends[clauses.number_at(mention.start)]
+    is_renewed = portion.dose is not None and portion.dose[0] > end
+    if (not is_renewed and _is_cut(head, rest)) or _is_no_directive(clauses, mention, head, rest, portion):
         return None
     is_guided = _names_doctor(clauses, mention)
     return Directive(mention, portion.dose, portion.frequency, is_guided, is_change or is_cut)
+
+
+def _is_cut(head: str, rest: str) -> bool:
+    """Whether a drug is only to be given up or cut, with no new amount."""
+    return pattern("cut_before").search(head) is not None or pattern("cut_after").match(rest) is not None
+
+
+def _is_barred(clauses: Clauses, place: int) -> bool:
+    """Whether the words before the colon of a list name what is not to be taken."""
+    begin = max(clauses.sentence_starts[clauses.number_at(place)], place - WINDOW)
+    before = clauses.text[begin:place]
+    colon = max(before.rfind(sign) for sign in HEADING)
+    return colon > 0 and pattern("label_denied").search(before[:colon]) is not None
 
 
 def _is_if(head: str, rest: str) -> bool:
@@ -143,6 +159,8 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
     """Whether the words deny, ask, tell of the past, or leave it to a doctor."""
     start, has_portion = mention.start, bool(portion)
     if pattern("denied_after").match(rest) or pattern("no_advice").search(head):
+        return True
+    if pattern("noun_end").match(rest) or _is_barred(clauses, start):
         return True
     if pattern("otc_tag").match(clauses.text, mention.end):
         return True
