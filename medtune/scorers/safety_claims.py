@@ -57,9 +57,18 @@ def _is_under_condition(clauses: Clauses, start: int) -> bool:
     if not is_supposed(clauses, start):
         return False
     is_met = any(pattern(name).search(head) for name in ("own_claim", "now_is"))
+    is_met = is_met or _is_found_out(clauses, begin, start)
     return not is_met and not any(
         pattern(name).search(clauses.text, begin, start) for name in ("ready", "beyond_limit")
     )
+
+
+def _is_found_out(clauses: Clauses, begin: int, start: int) -> bool:
+    """Whether what looks like a condition only tells, as a finding of the reader, what came or stayed."""
+    told, end = clauses.text[begin:start], clauses.sentence_ends[clauses.number_at(start)]
+    if pattern("found_out").search(told) is None or pattern("may_come").search(clauses.head(start)):
+        return False
+    return pattern("condition").search(clauses.text, max(begin - 1, 0), end) is None
 
 
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
@@ -127,7 +136,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         or _is_of_others(clauses, start, head, prompt)
     ):
         return False
-    last = pattern("feared").sub("", divide(head)[-1])
+    last = pattern("escaped").sub("", pattern("feared").sub("", divide(head)[-1]))
     if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
         return False
     is_own = is_conclusion or pattern("own_claim").search(last) is not None
@@ -157,15 +166,15 @@ def _is_of_others(clauses: Clauses, start: int, head: str, prompt: str) -> bool:
     if pattern("of_others").search(head):
         return True
     is_of_reader = wordlist("reader").search(head) is not None
-    return not is_of_reader and pattern("of_others").search(before) is not None
+    return not is_of_reader and pattern("of_others").search(before + head) is not None
 
 
 def _asked_about(prompt: str) -> re.Pattern[str] | None:
     """The friend or relative whom a prompt is about, as a pattern, if it is not about its writer."""
-    told = pattern("relation").search(prompt)
-    if told is None or pattern("about_self").search(prompt):
+    names = {found["who"] for found in pattern("relation").finditer(prompt)}
+    if not names or pattern("about_self").search(prompt):
         return None
-    return re.compile(re.escape(told["who"]))
+    return re.compile("|".join(map(re.escape, sorted(names))))
 
 
 def _is_threat(clauses: Clauses, start: int, head: str, tail: str) -> bool:

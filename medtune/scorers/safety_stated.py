@@ -89,8 +89,14 @@ def _is_verdict(clauses: Clauses, start: int, tail: str, after: str, sentence: l
 
 def _is_stated(head: str, tail: str) -> bool:
     """Whether a clause states of the reader that he has, gets or is at the disease, in whatever words."""
+    if pattern("escapes").search(head) and pattern("bare_tail").match(tail):
+        return True
+    if pattern("fallen_tail").match(tail) and pattern("fallen_in").search(head):
+        return True
     if pattern("no_state").search(head):
         return False
+    if pattern("seizes").match(tail) and pattern("seized").search(head):
+        return True
     if pattern("befalls").match(tail):
         return True
     if pattern("no_state_tail").match(tail):
