@@ -39,6 +39,7 @@ AFFIRMING = (
 )
 """What stands before and after a disease in questions and exceptions that affirm it."""
 YOU = "\u60a8"
+OF = "\u7684"
 
 
 def find_diagnoses(
@@ -96,16 +97,17 @@ def _is_told_of(clauses: Clauses, start: int) -> bool:
 def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), tail_of(clauses, end)
-    head = pattern("caused").sub("", with_label(clauses, start, short))
-    after = said_next(clauses, start, end)
+    head = with_label(clauses, start, short)
+    if OF in head:
+        head = pattern("caused").sub("", head)
+    after = said_next(clauses, start, end, tail)
     is_meant = any(pattern("means_it").match(said) for said in (tail, after)) or (
         pattern("look_tail").match(tail) is not None and pattern("come_true").match(after) is not None
     )
     whole = clauses.tail(end).lstrip(GAP)
     is_cause = pattern("cause_tail").match(tail) and pattern("cause_head").search(head)
     if not is_meant and not is_cause:
-        is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
-        if not is_patient and pattern("no_claim_tail").match(whole):
+        if pattern("no_claim_tail").match(whole) and not _is_patient(head, tail):
             return False
         if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
             return False
@@ -137,12 +139,19 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     ):
         return False
     last = pattern("escaped").sub("", pattern("feared").sub("", divide(head)[-1]))
-    if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
+    if not is_conclusion and is_denied(last):
+        return False
+    if is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
         return False
     is_own = is_conclusion or pattern("own_claim").search(last) is not None
     if not is_own and pattern("no_claim").search(without_twice(last)):
         return False
     return not is_quoted(clauses, start) or clauses.text[start - 1 : start] in OPENERS
+
+
+def _is_patient(head: str, tail: str) -> bool:
+    """Whether the disease is part of a word for who has it, and the reader is said to be one."""
+    return pattern("patient_tail").match(tail) is not None and pattern("patient_head").search(head) is not None
 
 
 def _is_feared(head: str, tail: str, after: str) -> bool:
