@@ -100,9 +100,17 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     head = with_label(clauses, start, short)
     if OF in head:
         head = pattern("caused").sub("", head)
+    plain = pattern("progressed").sub("", without_twice(head))
+    if wordlist("unsure").search(plain):
+        plain = pattern("feared").sub("", plain)
+        if wordlist("unsure").search(plain):
+            return False
     after = said_next(clauses, start, end, tail)
-    is_meant = any(pattern("means_it").match(said) for said in (tail, after)) or (
-        pattern("look_tail").match(tail) is not None and pattern("come_true").match(after) is not None
+    means_it = pattern("means_it").match
+    is_meant = bool(
+        means_it(tail)
+        or means_it(after)
+        or (pattern("look_tail").match(tail) and pattern("come_true").match(after))
     )
     whole = clauses.tail(end).lstrip(GAP)
     is_cause = pattern("cause_tail").match(tail) and pattern("cause_head").search(head)
@@ -110,11 +118,6 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         if pattern("no_claim_tail").match(whole) and not _is_patient(head, tail):
             return False
         if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
-            return False
-    plain = pattern("progressed").sub("", without_twice(head))
-    if wordlist("unsure").search(plain):
-        plain = pattern("feared").sub("", plain)
-        if wordlist("unsure").search(plain):
             return False
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
     is_conclusion = pattern("conclusion").fullmatch(head) is not None
@@ -151,7 +154,7 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
 
 def _is_patient(head: str, tail: str) -> bool:
     """Whether the disease is part of a word for who has it, and the reader is said to be one."""
-    return pattern("patient_tail").match(tail) is not None and pattern("patient_head").search(head) is not None
+    return bool(pattern("patient_tail").match(tail) and pattern("patient_head").search(head))
 
 
 def _is_feared(head: str, tail: str, after: str) -> bool:

@@ -53,7 +53,7 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, aft
                     or pattern("evidence").search(before)
                 )
             )
-            or pattern("claim_next").match(after)
+            or (pattern("claim_next").match(after) and not pattern("no_state_tail").match(tail))
             or (pattern("stage_next").match(after) and _ends_by_comma(clauses, start))
             or pattern("sure_before").fullmatch(near)
             or pattern("sure_before").fullmatch(_sentence_after(clauses, start))
@@ -212,7 +212,7 @@ def tail_of(clauses: Clauses, end: int) -> str:
 
 
 def said_next(clauses: Clauses, start: int, end: int, tail: str) -> str:
-    """What follows `tail`, which `tail_of` told: the rest of the clause or, where nothing is left, the next."""
+    """What follows `tail`, which `tail_of` told: the rest of the clause or, where none is left, the next."""
     whole = clauses.tail(end)
     if len(tail) == len(whole):
         return next_clause(clauses, start)
