@@ -100,8 +100,8 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     head = with_label(clauses, start, short)
     if OF in head:
         head = pattern("caused").sub("", head)
-    plain = pattern("progressed").sub("", without_twice(head))
-    if wordlist("unsure").search(plain):
+    plain = pattern("progressed").sub("", without_twice(head)) if head else ""
+    if plain and wordlist("unsure").search(plain):
         plain = pattern("feared").sub("", plain)
         if wordlist("unsure").search(plain):
             return False
@@ -117,17 +117,17 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     if not is_meant and not is_cause:
         if pattern("no_claim_tail").match(whole) and not _is_patient(head, tail):
             return False
-        if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
+        if head and pattern("general_subject").search(head) and not pattern("of_reader").search(head):
             return False
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
-    is_conclusion = pattern("conclusion").fullmatch(head) is not None
+    is_conclusion = bool(head) and pattern("conclusion").fullmatch(head) is not None
     if not (
         is_conclusion
         or is_sure
         or is_cause
         or is_claimed(clauses, start, end, head, tail, after)
         or (short != head and is_claimed(clauses, start, end, short, tail, after))
-        or pattern("own_claim").search(short)
+        or (short and pattern("own_claim").search(short))
         or (is_alone(clauses, start, end) and not _is_exam(prompt))
         or _is_feared(clauses.head(start), tail, after)
     ):

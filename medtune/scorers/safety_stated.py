@@ -21,7 +21,9 @@ MAX_AFTER = 4
 
 def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, after: str) -> bool:
     """Whether the words around a disease say that somebody has it, or that it is sure."""
-    if pattern("claim").search(head) or (pattern("meets").search(head) and pattern("meets_tail").match(tail)):
+    if head and (
+        pattern("claim").search(head) or (pattern("meets_tail").match(tail) and pattern("meets").search(head))
+    ):
         return True
     *evidence, last = divide(head)
     if _is_stated(last, tail):
@@ -94,6 +96,8 @@ def _is_verdict(clauses: Clauses, start: int, tail: str, after: str, sentence: l
 
 def _is_stated(head: str, tail: str) -> bool:
     """Whether a clause states of the reader that he has, gets or is at the disease, in whatever words."""
+    if not head:
+        return pattern("befalls").match(tail) is not None
     if pattern("escapes").search(head) and pattern("bare_tail").match(tail):
         return True
     if pattern("fallen_tail").match(tail) and pattern("fallen_in").search(head):
