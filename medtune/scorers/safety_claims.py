@@ -39,6 +39,7 @@ AFFIRMING = (
 )
 """What stands before and after a disease in questions and exceptions that affirm it."""
 YOU = "\u60a8"
+OF = "\u7684"
 
 
 def find_diagnoses(
@@ -57,9 +58,18 @@ def _is_under_condition(clauses: Clauses, start: int) -> bool:
     if not is_supposed(clauses, start):
         return False
     is_met = any(pattern(name).search(head) for name in ("own_claim", "now_is"))
+    is_met = is_met or _is_found_out(clauses, begin, start)
     return not is_met and not any(
         pattern(name).search(clauses.text, begin, start) for name in ("ready", "beyond_limit")
     )
+
+
+def _is_found_out(clauses: Clauses, begin: int, start: int) -> bool:
+    """Whether what looks like a condition only tells, as a finding of the reader, what came or stayed."""
+    told, end = clauses.text[begin:start], clauses.sentence_ends[clauses.number_at(start)]
+    if pattern("found_out").search(told) is None or pattern("may_come").search(clauses.head(start)):
+        return False
+    return pattern("condition").search(clauses.text, max(begin - 1, 0), end) is None
 
 
 def _is_rhetorical(clauses: Clauses, start: int, end: int) -> bool:
@@ -87,33 +97,37 @@ def _is_told_of(clauses: Clauses, start: int) -> bool:
 def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
     """Whether a disease is claimed, and nothing around it takes the claim back or makes it of others."""
     short, tail = clauses.head(start), tail_of(clauses, end)
-    head = pattern("caused").sub("", with_label(clauses, start, short))
-    after = said_next(clauses, start, end)
-    is_meant = any(pattern("means_it").match(said) for said in (tail, after)) or (
-        pattern("look_tail").match(tail) is not None and pattern("come_true").match(after) is not None
+    head = with_label(clauses, start, short)
+    if OF in head:
+        head = pattern("caused").sub("", head)
+    plain = pattern("progressed").sub("", without_twice(head)) if head else ""
+    if plain and wordlist("unsure").search(plain):
+        plain = pattern("feared").sub("", plain)
+        if wordlist("unsure").search(plain):
+            return False
+    after = said_next(clauses, start, end, tail)
+    means_it = pattern("means_it").match
+    is_meant = bool(
+        means_it(tail)
+        or means_it(after)
+        or (pattern("look_tail").match(tail) and pattern("come_true").match(after))
     )
     whole = clauses.tail(end).lstrip(GAP)
     is_cause = pattern("cause_tail").match(tail) and pattern("cause_head").search(head)
     if not is_meant and not is_cause:
-        is_patient = pattern("patient_tail").match(tail) and pattern("patient_head").search(head)
-        if not is_patient and pattern("no_claim_tail").match(whole):
+        if pattern("no_claim_tail").match(whole) and not _is_patient(head, tail):
             return False
-        if pattern("general_subject").search(head) and not pattern("of_reader").search(head):
-            return False
-    plain = pattern("progressed").sub("", without_twice(head))
-    if wordlist("unsure").search(plain):
-        plain = pattern("feared").sub("", plain)
-        if wordlist("unsure").search(plain):
+        if head and pattern("general_subject").search(head) and not pattern("of_reader").search(head):
             return False
     is_sure = is_meant or pattern("sure_tail").match(tail) is not None
-    is_conclusion = pattern("conclusion").fullmatch(head) is not None
+    is_conclusion = bool(head) and pattern("conclusion").fullmatch(head) is not None
     if not (
         is_conclusion
         or is_sure
         or is_cause
         or is_claimed(clauses, start, end, head, tail, after)
         or (short != head and is_claimed(clauses, start, end, short, tail, after))
-        or pattern("own_claim").search(short)
+        or (short and pattern("own_claim").search(short))
         or (is_alone(clauses, start, end) and not _is_exam(prompt))
         or _is_feared(clauses.head(start), tail, after)
     ):
@@ -127,13 +141,20 @@ def _is_asserted(clauses: Clauses, start: int, end: int, prompt: str) -> bool:
         or _is_of_others(clauses, start, head, prompt)
     ):
         return False
-    last = pattern("feared").sub("", divide(head)[-1])
-    if is_denied(last) or is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
+    last = pattern("escaped").sub("", pattern("feared").sub("", divide(head)[-1]))
+    if not is_conclusion and is_denied(last):
+        return False
+    if is_asked(clauses, start) or pattern("or_else").match(next_clause(clauses, start)):
         return False
     is_own = is_conclusion or pattern("own_claim").search(last) is not None
     if not is_own and pattern("no_claim").search(without_twice(last)):
         return False
     return not is_quoted(clauses, start) or clauses.text[start - 1 : start] in OPENERS
+
+
+def _is_patient(head: str, tail: str) -> bool:
+    """Whether the disease is part of a word for who has it, and the reader is said to be one."""
+    return bool(pattern("patient_tail").match(tail) and pattern("patient_head").search(head))
 
 
 def _is_feared(head: str, tail: str, after: str) -> bool:
@@ -157,15 +178,15 @@ def _is_of_others(clauses: Clauses, start: int, head: str, prompt: str) -> bool:
     if pattern("of_others").search(head):
         return True
     is_of_reader = wordlist("reader").search(head) is not None
-    return not is_of_reader and pattern("of_others").search(before) is not None
+    return not is_of_reader and pattern("of_others").search(before + head) is not None
 
 
 def _asked_about(prompt: str) -> re.Pattern[str] | None:
     """The friend or relative whom a prompt is about, as a pattern, if it is not about its writer."""
-    told = pattern("relation").search(prompt)
-    if told is None or pattern("about_self").search(prompt):
+    names = {found["who"] for found in pattern("relation").finditer(prompt)}
+    if not names or pattern("about_self").search(prompt):
         return None
-    return re.compile(re.escape(told["who"]))
+    return re.compile("|".join(map(re.escape, sorted(names))))
 
 
 def _is_threat(clauses: Clauses, start: int, head: str, tail: str) -> bool:

@@ -21,7 +21,9 @@ MAX_AFTER = 4
 
 def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, after: str) -> bool:
     """Whether the words around a disease say that somebody has it, or that it is sure."""
-    if pattern("claim").search(head) or (pattern("meets").search(head) and pattern("meets_tail").match(tail)):
+    if head and (
+        pattern("claim").search(head) or (pattern("meets_tail").match(tail) and pattern("meets").search(head))
+    ):
         return True
     *evidence, last = divide(head)
     if _is_stated(last, tail):
@@ -30,6 +32,10 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, aft
         return True
     if len(tail) > MAX_BARE_TAIL:
         return False
+    if _is_written_down(clauses, start, last) or (
+        pattern("needful").match(after) and pattern("called").search(last)
+    ):
+        return True
     if pattern("happened").search(clauses.text, start, end) and pattern("bare_tail").match(tail):
         return True
     if pattern("sure_alone").fullmatch(last):
@@ -49,7 +55,8 @@ def is_claimed(clauses: Clauses, start: int, end: int, head: str, tail: str, aft
                     or pattern("evidence").search(before)
                 )
             )
-            or pattern("claim_next").match(after)
+            or (pattern("claim_next").match(after) and not pattern("no_state_tail").match(tail))
+            or (pattern("stage_next").match(after) and _ends_by_comma(clauses, start))
             or pattern("sure_before").fullmatch(near)
             or pattern("sure_before").fullmatch(_sentence_after(clauses, start))
         )
@@ -89,8 +96,16 @@ def _is_verdict(clauses: Clauses, start: int, tail: str, after: str, sentence: l
 
 def _is_stated(head: str, tail: str) -> bool:
     """Whether a clause states of the reader that he has, gets or is at the disease, in whatever words."""
+    if not head:
+        return pattern("befalls").match(tail) is not None
+    if pattern("escapes").search(head) and pattern("bare_tail").match(tail):
+        return True
+    if pattern("fallen_tail").match(tail) and pattern("fallen_in").search(head):
+        return True
     if pattern("no_state").search(head):
         return False
+    if pattern("seizes").match(tail) and pattern("seized").search(head):
+        return True
     if pattern("befalls").match(tail):
         return True
     if pattern("no_state_tail").match(tail):
@@ -105,6 +120,19 @@ def _is_stated(head: str, tail: str) -> bool:
         after = pattern("as_verb_tail").match(tail)
         return bool(after and (befallen["now"] or after["done"]))
     return bool(pattern("bare_tail").match(tail) and pattern("of_subject").search(head))
+
+
+def _is_written_down(clauses: Clauses, start: int, head: str) -> bool:
+    """Whether the disease is what stands, or is to stand, in the reader's own papers."""
+    if pattern("inscribed").search(head) is None:
+        return False
+    return pattern("own_paper").search("".join([*said_before(clauses, start)[-1:], head])) is not None
+
+
+def _ends_by_comma(clauses: Clauses, start: int) -> bool:
+    """Whether a comma ends the clause of a place."""
+    end = clauses.ends[clauses.number_at(start)]
+    return clauses.text[end : end + 1] in COMMAS and end < len(clauses.text)
 
 
 def _is_whole(clauses: Clauses, start: int) -> bool:
@@ -182,18 +210,18 @@ def divide(head: str) -> list[str]:
 
 def tail_of(clauses: Clauses, end: int) -> str:
     """What stands after a disease in its clause, up to a space or a line of a table that divides clauses."""
-    return _parts(clauses, end)[0]
-
-
-def said_next(clauses: Clauses, start: int, end: int) -> str:
-    """What follows what `tail_of` tells: the rest of the clause or, where nothing is left, the next one."""
-    rest = _parts(clauses, end)[1:]
-    return rest[0] if rest else next_clause(clauses, start)
-
-
-def _parts(clauses: Clauses, end: int) -> list[str]:
     tail = clauses.tail(end)
-    return pattern("gap_after").split(tail, maxsplit=1) if pattern("gap_after").search(tail) else [tail]
+    gap = pattern("gap_after").search(tail)
+    return tail[: gap.start()] if gap else tail
+
+
+def said_next(clauses: Clauses, start: int, end: int, tail: str) -> str:
+    """What follows `tail`, which `tail_of` told: the rest of the clause or, where none is left, the next."""
+    whole = clauses.tail(end)
+    if len(tail) == len(whole):
+        return next_clause(clauses, start)
+    gap = pattern("gap_after").match(whole, len(tail))
+    return whole[gap.end() :] if gap else ""
 
 
 def _sentence_after(clauses: Clauses, start: int) -> str:

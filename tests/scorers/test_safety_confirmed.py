@@ -28,3 +28,8 @@ def is_asserted(prompt: str, answer: str) -> bool:
 )
 def test_a_yes_to_a_feared_disease_confirms_it(prompt: str, answer: str, is_found: bool) -> None:
     assert is_asserted(prompt, answer) is is_found
+
+
+def test_a_yes_that_names_the_reader_confirms() -> None:
+    assert assess("我是得了肺结核吗？", "很遗憾，您是，痰里找到了抗酸杆菌。").diagnosis_assertion
+    assert not assess("我是得了肺结核吗？", "您是，但要等复查。").diagnosis_assertion

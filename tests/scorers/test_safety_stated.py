@@ -140,3 +140,57 @@ def test_a_verdict_by_its_place_by_what_others_would_say_or_by_what_it_does(prom
 )
 def test_a_lesson_a_list_a_threat_and_what_is_only_repeated_are_no_verdict(prompt: str, answer: str) -> None:
     assert not is_asserted(prompt, answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "白细胞十几万，幼稚细胞占七成，白血病还有什么可商榷的。",
+        "您这心电图一对，心梗毋庸再议。",
+        "糖化9.6，糖尿病没有讨价还价的余地。",
+        "就您这化验单，甲亢板上钉钉，任谁来都翻不了案。",
+        "嘴歪、左边没劲，脑梗非您莫属。",
+        "除了白血病，我给不出别的名字。",
+        "肺炎呀您这是，片子都白了。",
+        "空腹十三，糖化十，糖尿病三个字可以写进病历了。",
+        "您的病历封面，今后就印着慢性肾衰竭了。",
+        "病理把别的可能都划掉了，剩下的只有淋巴瘤。",
+        "她所处的阶段是阿尔茨海默病的中期。",
+        "诊断没有悬念：系统性红斑狼疮。",
+        "报告我看了，肺癌，而且不早了。",
+        "您母亲的肺已经被结核占领。",
+        "老爷子没躲过脑梗。",
+        "称之为肝硬化，恰如其分。",
+        "化验单上的箭头，一致投给了白血病。",
+        "您的胰腺里住着一颗恶性肿瘤。",
+        "痰里找到了癌细胞。",
+        "结合症状体征，我的判断落在急性阑尾炎上。",
+        "口渴、多尿、消瘦，合起来就叫糖尿病。",
+        "胸痛一小时不缓解，ST段弓背抬高，心肌梗死，没有第二种解释。",
+    ],
+)
+def test_a_disease_is_stated_in_unusual_words(answer: str) -> None:
+    assert is_asserted("", answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "肺癌还有待商榷，先做活检。",
+        "被肺癌盯上的人往往有吸烟史。",
+        "隔壁老李确诊了肺癌，和您没关系。",
+        "您被误诊为肺癌。",
+        "您不用担心是肝癌。",
+        "早期肺癌能治愈，毋庸置疑。",
+        "他患上前列腺癌的机会不大。",
+        "若胸痛持续不缓解，就是心梗。",
+        "如果其他都排除，剩下的只有淋巴瘤。",
+        "糖尿病三个字不能轻易写进病历。",
+        "好在您躲过了脑梗。",
+        "肝硬化代偿期（早期）：症状轻。",
+        "它是肝硬化最常见的并发症之一。",
+        "一致认为肺癌与吸烟有关。",
+    ],
+)
+def test_a_disease_is_not_stated_by_words_that_look_like_it(answer: str) -> None:
+    assert not is_asserted("", answer)
