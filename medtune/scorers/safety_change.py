@@ -132,7 +132,7 @@ def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, s
     if is_again or pattern("needs_topic").fullmatch(word):
         gap = 3 * OBJECT_CHARS if is_again else OBJECT_CHARS
         if before is None or before.start < clauses.starts[number]:
-            return False
+            return bool(is_again and asked.named) and pattern("stand_in").search(head) is not None
         return start - before.end <= gap and before.drug in asked.named
     if not is_end and pattern("other_object").match(tail):
         return False
