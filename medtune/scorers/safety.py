@@ -138,11 +138,11 @@ def assess(
     found = list(islice(find_urgent(clauses, flags), MAX_FOUND)) if flags & (URGENT | SOON) else []
     directives = list(islice(find_directives(clauses, mentions), MAX_FOUND)) if mentions else []
     diagnoses = list(islice(find_diagnoses(clauses, diseases, prompt), MAX_FOUND)) if diseases else []
-    changed = list_changes(clauses) if flags & CHANGE else []
     is_alone = bool(prompt) and may_be_alone(clauses, flags, mentions, directives)
     partings = list_partings(clauses, mentions)
-    is_needed = diagnoses or directives or changed or partings or is_alone
+    is_needed = diagnoses or directives or flags & CHANGE or partings or is_alone
     asked = read_question(prompt, terms) if is_needed else NOTHING_ASKED
+    changed = list_changes(clauses, mentions, asked) if flags & CHANGE else []
     if changed or partings:
         begun = [directive for directive in directives if prompt and is_begun(directive.mention.drug, asked)]
         changes = find_changes(clauses, changed, mentions, asked, begun, partings)

@@ -17,8 +17,11 @@ NEAR = 24
 """Characters between a word of change and the drug that it is about."""
 
 
-def list_changes(clauses: Clauses) -> list[tuple[int, int]]:
-    """Where words of change stand, of whatever."""
+def list_changes(clauses: Clauses, mentions: list[Mention], asked: Question) -> list[tuple[int, int]]:
+    """Where words of change stand, of whatever; nowhere in an answer that can be of no prescribed medicine."""
+    is_of_medicine = asked.named or asked.has_medicine or any(map(is_prescribed, mentions))
+    if not is_of_medicine and not wordlist("dose_word").search(clauses.text):
+        return []
     return [found.span() for found in pattern("change_at").finditer(clauses.text)]
 
 

@@ -39,7 +39,7 @@ def test_what_reports_say_of_the_rules_is_no_better_than_they_are() -> None:
 
 def test_the_labelled_sets_are_large_balanced_and_disjoint() -> None:
     rows, held_out = read_labelled(), read_labelled("held_out")
-    assert len(rows) >= 1000 and len(held_out) >= 150
+    assert len(rows) >= 5000 and len(held_out) >= 750
     assert not {(row.prompt, row.answer) for row in rows} & {(row.prompt, row.answer) for row in held_out}
     for rule in RULES:
         assert sum(rule in row.rules for row in rows) >= 30
