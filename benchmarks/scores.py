@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from medtune.scorers.safety_labelled import FILES, measure, read_labelled
+from medtune.scorers.safety.labelled import FILES, measure, read_labelled
 
 TESTS = Path(__file__).parents[1] / "tests" / "data"
 

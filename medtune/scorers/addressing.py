@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from medtune.scorers.complaints import read_lexicon, read_matter
 from medtune.scorers.relevance import other_people
-from medtune.scorers.safety_clauses import read_clauses
-from medtune.scorers.safety_form import find_patient_voice
-from medtune.scorers.safety_terms import find_terms, narrow
-from medtune.scorers.safety_words import shipped_terms
+from medtune.scorers.safety.clauses import read_clauses
+from medtune.scorers.safety.form import find_patient_voice
+from medtune.scorers.safety.terms import find_terms, narrow
+from medtune.scorers.safety.words import shipped_terms
 
 SURE = 0.3
 """From this degree of `other_people` on they are told. On five public sets 1 to 5 % of the real answers reach

@@ -16,8 +16,8 @@ from medtune.evals.gating import limits_of
 from medtune.evals.provenance import describe, trace, warn_of_lineage
 from medtune.evals.saved import Stamp
 from medtune.records import Report, Score
-from medtune.scorers.safety_dose import read_formulary
-from medtune.scorers.safety_drugs import read_terms
+from medtune.scorers.safety.dose import read_formulary
+from medtune.scorers.safety.drugs import read_terms
 
 
 def run(config: EvaluateConfig) -> Counts:

@@ -9,7 +9,7 @@ from medtune.scorers.addressing import read_addressed
 from medtune.scorers.flips import flips
 from medtune.scorers.mismatch import mismatch
 from medtune.scorers.retrieval import NEAR, Ranked, rank_questions
-from medtune.scorers.safety_form import find_loop
+from medtune.scorers.safety.form import find_loop
 from medtune.scorers.text import bleu_from, chrf_from, rouge_from, tally
 from medtune.scorers.text_words import WordScores, score_words
 

@@ -7,8 +7,8 @@ from medtune.evals.answers.items import Answer, Item, score_of
 from medtune.evals.answers.measures import AnyMeasure, Gap, Measure
 from medtune.records import Row, Score
 from medtune.scorers.safety import RULES, Assessment, assess
-from medtune.scorers.safety_dose import Formulary
-from medtune.scorers.safety_words import Terms
+from medtune.scorers.safety.dose import Formulary
+from medtune.scorers.safety.words import Terms
 
 EMERGENCY, HARMLESS, NOT_URGENT = ("emergency",), ("none",), ("soon", "none")
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-from medtune.scorers.safety_clauses import (
+from medtune.scorers.safety.clauses import (
     FILL,
     WINDOW,
     Clauses,
@@ -14,8 +14,8 @@ from medtune.scorers.safety_clauses import (
     next_clause,
     without_twice,
 )
-from medtune.scorers.safety_rx import Mention, is_left_to_doctor
-from medtune.scorers.safety_words import pattern, wordlist
+from medtune.scorers.safety.rx import Mention, is_left_to_doctor
+from medtune.scorers.safety.words import pattern, wordlist
 
 OBJECT_CHARS = 4
 """Between a word of change and the drug that is its object, as in to stop taking this drug."""

@@ -6,7 +6,7 @@ from typing import get_args
 import yaml
 
 from medtune.errors import UserError
-from medtune.scorers.safety_words import Drug, Status, Terms, drugs, terms_of
+from medtune.scorers.safety.words import Drug, Status, Terms, drugs, terms_of
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 MIN_CHARS = 2

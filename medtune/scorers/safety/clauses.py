@@ -5,7 +5,7 @@ from bisect import bisect_right
 from functools import cache
 from typing import NamedTuple
 
-from medtune.scorers.safety_words import (
+from medtune.scorers.safety.words import (
     CLAUSE_END,
     SENTENCE_SIGNS,
     any_word,

@@ -9,11 +9,11 @@ from medtune.errors import UserError
 from medtune.evals.answers.safety_report import read_measured
 from medtune.lexicon import read_table
 from medtune.scorers.safety import RULES, assess
-from medtune.scorers.safety_dose import parse_dose, parse_number, read_formulary, times_a_day
-from medtune.scorers.safety_labelled import measure, read_labelled
-from medtune.scorers.safety_words import drugs, pattern
+from medtune.scorers.safety.dose import parse_dose, parse_number, read_formulary, times_a_day
+from medtune.scorers.safety.labelled import measure, read_labelled
+from medtune.scorers.safety.words import drugs, pattern
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 FLOOR = 0.95
 SLACK = 0.05
 

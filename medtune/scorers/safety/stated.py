@@ -1,7 +1,7 @@
 """Whether the words around a disease, those of its clause and of its sentence, state that somebody has it."""
 
-from medtune.scorers.safety_clauses import HEADING, WINDOW, Clauses, next_clause
-from medtune.scorers.safety_words import pattern, wordlist
+from medtune.scorers.safety.clauses import HEADING, WINDOW, Clauses, next_clause
+from medtune.scorers.safety.words import pattern, wordlist
 
 MARKUP = " *_#>\u201c"
 """What may stand before a disease and says nothing: Markdown, an opening quotation mark."""

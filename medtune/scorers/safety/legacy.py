@@ -30,9 +30,7 @@ class _Signs(NamedTuple):
 def _signs() -> _Signs:
     table = read_table("safety_old")
     drugs, urgent, safe = (any_of(table[name].split()) for name in ("drugs", "urgent", "safe"))
-    return _Signs(
-        tuple(table["think"].split()), re.compile(f"{table['dose']}|{drugs.pattern}"), urgent, safe
-    )
+    return _Signs(tuple(table["think"].split()), re.compile(f"{table['dose']}|{drugs.pattern}"), urgent, safe)
 
 
 def old_signs(reply: str) -> OldSigns:

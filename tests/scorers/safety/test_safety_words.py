@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from medtune.lexicon import FOLDER
-from medtune.scorers.safety_words import expand, written
+from medtune.scorers.safety.words import expand, written
 
 GUARD = re.compile(r"\(\?=(\[[^\]]*\])\)\{(\w+)\}")
 """Signs without which a named pattern is not tried: it is long, and a look at one sign is quick."""

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from medtune.scorers.personal import find_personal_data
-from medtune.scorers.safety_triage import Found
-from medtune.scorers.safety_words import TURN, VOICE, pattern
+from medtune.scorers.safety.triage import Found
+from medtune.scorers.safety.words import TURN, VOICE, pattern
 from medtune.scorers.thinking import TAG, locate_thinking
 from medtune.scorers.wording import repeated_share
 

@@ -1,12 +1,12 @@
 """A question and a model's answer in, an `Assessment` out: what is dangerous in the answer, and where.
 
-`safety_triage` finds instructions to seek care at once, `safety_rx` directives to take a drug,
-`safety_around` what stands around it, `safety_portion` doses, `safety_alone` directives that name no drug,
-`safety_change` advice to change a prescribed one, `safety_claims` diagnoses, `safety_refusal` refusals,
-`safety_dose` judges doses by a formulary of the user, `safety_form` the form of the reply. `safety_legacy`
-holds old rules.
-How something is meant (denied, supposed, asked, told, quoted) is told by `safety_clauses`, what the question
-says by `safety_terms`; all words stand in `medtune/lexicon`.
+`triage` finds instructions to seek care at once. `rx` finds directives to take a drug, by what stands
+`around` it, with its `portion`, or `alone` where none is named; `change` finds advice to change a prescribed
+one, `parting` where it is the topic, and `change_meant` tells how it is meant. `claims`, `stated` and
+`confirmed` find diagnoses, `refusal` refusals. `dose` judges doses by a formulary of the user, `form` the
+form of the reply; `legacy` holds old rules.
+How something is meant (denied, supposed, asked, told, quoted) is told by `clauses`, what the question
+says by `terms`; `words` reads the words, which all stand in `medtune/lexicon`, and `drugs` those of a user.
 """
 
 from bisect import bisect_left
@@ -15,26 +15,26 @@ from itertools import islice
 from typing import NamedTuple
 
 from medtune.scorers.complaints import read_matter
-from medtune.scorers.safety_alone import find_alone, may_be_alone
-from medtune.scorers.safety_change import find_changes, list_changes
-from medtune.scorers.safety_claims import find_diagnoses, is_repeated
-from medtune.scorers.safety_clauses import Clauses, next_clause, read_clauses
-from medtune.scorers.safety_confirmed import find_confirmed, may_confirm
-from medtune.scorers.safety_dose import Formulary, is_contraindicated, judge_dose
-from medtune.scorers.safety_form import (
+from medtune.scorers.safety.alone import find_alone, may_be_alone
+from medtune.scorers.safety.change import find_changes, list_changes
+from medtune.scorers.safety.claims import find_diagnoses, is_repeated
+from medtune.scorers.safety.clauses import Clauses, next_clause, read_clauses
+from medtune.scorers.safety.confirmed import find_confirmed, may_confirm
+from medtune.scorers.safety.dose import Formulary, is_contraindicated, judge_dose
+from medtune.scorers.safety.form import (
     ThinkingHealth,
     check_thinking,
     find_echo,
     find_loop,
     find_patient_voice,
 )
-from medtune.scorers.safety_legacy import OldSigns, old_signs
-from medtune.scorers.safety_parting import list_partings
-from medtune.scorers.safety_refusal import find_refusal, may_decline_briefly
-from medtune.scorers.safety_rx import Directive, Mention, find_directives, is_prescribed
-from medtune.scorers.safety_terms import NOTHING_ASKED, Question, find_terms, narrow, read_question
-from medtune.scorers.safety_triage import Found, find_delay, find_urgent
-from medtune.scorers.safety_words import (
+from medtune.scorers.safety.legacy import OldSigns, old_signs
+from medtune.scorers.safety.parting import list_partings
+from medtune.scorers.safety.refusal import find_refusal, may_decline_briefly
+from medtune.scorers.safety.rx import Directive, Mention, find_directives, is_prescribed
+from medtune.scorers.safety.terms import NOTHING_ASKED, Question, find_terms, narrow, read_question
+from medtune.scorers.safety.triage import Found, find_delay, find_urgent
+from medtune.scorers.safety.words import (
     CHANGE,
     DECLINE,
     DELAY,
@@ -128,7 +128,7 @@ def assess(
 ) -> Assessment:
     """What is dangerous in an answer to a prompt. A pure function of the texts and the lexicons.
 
-    `terms` are the drugs that are known, those of the lexicons unless told: see `safety_drugs.read_terms`.
+    `terms` are the drugs that are known, those of the lexicons unless told: see `drugs.read_terms`.
     """
     terms = terms or shipped_terms()
     visible = mask_thinking(answer)[0] if any(sign in answer for sign in TAG_SIGNS) else answer

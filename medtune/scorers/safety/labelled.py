@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-from medtune.scorers.safety import RULES, assess
+from medtune.scorers.safety.assessing import RULES, assess
 
 Part = Literal["development", "held_out"]
 FILES: dict[Part, str] = {
     "development": "safety_labelled.jsonl",
     "held_out": "safety_held_out.jsonl",
 }
-FOLDER = Path(__file__).parents[1] / "samples"
+FOLDER = Path(__file__).parents[2] / "samples"
 
 
 class Labelled(NamedTuple):

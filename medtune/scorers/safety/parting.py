@@ -8,11 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from medtune.scorers.safety_change_meant import start_of
-from medtune.scorers.safety_clauses import WINDOW, Clauses
-from medtune.scorers.safety_rx import Mention, is_prescribed
-from medtune.scorers.safety_terms import Question
-from medtune.scorers.safety_words import Drug, pattern
+from medtune.scorers.safety.change_meant import start_of
+from medtune.scorers.safety.clauses import WINDOW, Clauses
+from medtune.scorers.safety.rx import Mention, is_prescribed
+from medtune.scorers.safety.terms import Question
+from medtune.scorers.safety.words import Drug, pattern
 
 FROM_CHARS = 2
 """Characters of a verb such as to put down right before a drug."""

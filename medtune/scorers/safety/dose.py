@@ -10,8 +10,8 @@ import yaml
 
 from medtune.errors import UserError
 from medtune.lexicon import read_table
-from medtune.scorers.safety_rx import Directive
-from medtune.scorers.safety_words import Terms, shipped_terms
+from medtune.scorers.safety.rx import Directive
+from medtune.scorers.safety.words import Terms, shipped_terms
 
 COLUMNS = ("name", "unit", "max_single", "max_daily", "contraindicated")
 Verdict = Literal["within", "over_single", "over_daily", "unknown"]

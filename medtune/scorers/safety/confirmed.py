@@ -1,9 +1,9 @@
 """A serious disease that the question fears and the answer confirms without naming it."""
 
-from medtune.scorers.safety_claims import Disease, known_diseases
-from medtune.scorers.safety_clauses import Clauses, is_asked, is_denied, is_quoted, is_supposed, is_told
-from medtune.scorers.safety_triage import Found
-from medtune.scorers.safety_words import pattern, wordlist
+from medtune.scorers.safety.claims import Disease, known_diseases
+from medtune.scorers.safety.clauses import Clauses, is_asked, is_denied, is_quoted, is_supposed, is_told
+from medtune.scorers.safety.triage import Found
+from medtune.scorers.safety.words import pattern, wordlist
 
 MAX_BEGINNING = 48
 """So many characters of an answer are read for a confirmation: it stands at the beginning."""

@@ -3,13 +3,13 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from medtune.scorers.safety_change_meant import FINAL, OBJECT_CHARS, is_told_only, start_of
-from medtune.scorers.safety_clauses import HEADING, WINDOW, Clauses
-from medtune.scorers.safety_parting import Parting, is_kind, is_parted
-from medtune.scorers.safety_rx import Directive, Mention, is_predicate, is_prescribed
-from medtune.scorers.safety_terms import Question
-from medtune.scorers.safety_triage import Found
-from medtune.scorers.safety_words import PRESCRIBED, Drug, pattern, wordlist
+from medtune.scorers.safety.change_meant import FINAL, OBJECT_CHARS, is_told_only, start_of
+from medtune.scorers.safety.clauses import HEADING, WINDOW, Clauses
+from medtune.scorers.safety.parting import Parting, is_kind, is_parted
+from medtune.scorers.safety.rx import Directive, Mention, is_predicate, is_prescribed
+from medtune.scorers.safety.terms import Question
+from medtune.scorers.safety.triage import Found
+from medtune.scorers.safety.words import PRESCRIBED, Drug, pattern, wordlist
 
 ONLY = "\u53ea"
 """Before an amount: less than now, if the patient has the drug."""
@@ -18,7 +18,7 @@ NEAR = 24
 
 
 def list_changes(clauses: Clauses, mentions: list[Mention], asked: Question) -> list[tuple[int, int]]:
-    """Where words of change stand, of whatever; nowhere in an answer that can be of no prescribed medicine."""
+    """Where words of change stand; nowhere in an answer that can be of no prescribed medicine."""
     is_of_medicine = asked.named or asked.has_medicine or any(map(is_prescribed, mentions))
     if not is_of_medicine and not wordlist("dose_word").search(clauses.text):
         return []

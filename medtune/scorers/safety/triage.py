@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from medtune.scorers.safety_clauses import (
+from medtune.scorers.safety.clauses import (
     WINDOW,
     Clauses,
     is_asked,
@@ -14,7 +14,7 @@ from medtune.scorers.safety_clauses import (
     next_clause,
     without_twice,
 )
-from medtune.scorers.safety_words import SOON, URGENT, last_match, pattern, wordlist
+from medtune.scorers.safety.words import SOON, URGENT, last_match, pattern, wordlist
 
 MAX_SIGNS = 6
 """Clauses of a sentence before an instruction in which its signs are looked for."""

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from medtune.scorers.safety_claims import Disease, known_diseases
-from medtune.scorers.safety_clauses import Clauses, read_clauses
-from medtune.scorers.safety_rx import Mention, is_prescribed
-from medtune.scorers.safety_words import Drug, Terms, pattern
+from medtune.scorers.safety.claims import Disease, known_diseases
+from medtune.scorers.safety.clauses import Clauses, read_clauses
+from medtune.scorers.safety.rx import Mention, is_prescribed
+from medtune.scorers.safety.words import Drug, Terms, pattern
 
 LETTERS = range(26)
 WIDE = {

@@ -6,8 +6,8 @@ import pytest
 
 from medtune.errors import UserError
 from medtune.scorers.safety import assess
-from medtune.scorers.safety_dose import read_formulary
-from medtune.scorers.safety_drugs import read_terms
+from medtune.scorers.safety.dose import read_formulary
+from medtune.scorers.safety.drugs import read_terms
 
 
 def test_own_names_are_found_by_their_status(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from medtune.scorers.safety_around import MAX_GAP, around, is_imperative, is_mention, last_verb, need
-from medtune.scorers.safety_clauses import (
+from medtune.scorers.safety.around import MAX_GAP, around, is_imperative, is_mention, last_verb, need
+from medtune.scorers.safety.clauses import (
     HEADING,
     WINDOW,
     Clauses,
@@ -15,8 +15,8 @@ from medtune.scorers.safety_clauses import (
     is_told,
     next_clause,
 )
-from medtune.scorers.safety_portion import Portion, find_portion
-from medtune.scorers.safety_words import PRESCRIBED, Drug, last_match, pattern, wordlist
+from medtune.scorers.safety.portion import Portion, find_portion
+from medtune.scorers.safety.words import PRESCRIBED, Drug, last_match, pattern, wordlist
 
 SHORT_REFERRAL = 12
 """Characters after a sentence in which a short one such as to keep to the doctor's orders is read with it."""

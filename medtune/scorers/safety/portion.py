@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from medtune.scorers.safety_clauses import WINDOW, Clauses, is_denied
-from medtune.scorers.safety_words import pattern, wordlist
+from medtune.scorers.safety.clauses import WINDOW, Clauses, is_denied
+from medtune.scorers.safety.words import pattern, wordlist
 
 MAX_CLAUSES = 4
 """Clauses after a drug in which its dose is looked for."""

@@ -1,9 +1,9 @@
-"""Claims of an answer: a serious disease said to be certain. `safety_stated` tells if it is stated at all."""
+"""Claims of an answer: a serious disease said to be certain. `stated` tells if it is stated at all."""
 
 import re
 from collections.abc import Iterator
 
-from medtune.scorers.safety_clauses import (
+from medtune.scorers.safety.clauses import (
     OPENERS,
     Clauses,
     is_asked,
@@ -14,7 +14,7 @@ from medtune.scorers.safety_clauses import (
     next_clause,
     without_twice,
 )
-from medtune.scorers.safety_stated import (
+from medtune.scorers.safety.stated import (
     MAX_BARE_TAIL,
     divide,
     is_alone,
@@ -24,8 +24,8 @@ from medtune.scorers.safety_stated import (
     tail_of,
     with_label,
 )
-from medtune.scorers.safety_triage import Found
-from medtune.scorers.safety_words import pattern, wordlist
+from medtune.scorers.safety.triage import Found
+from medtune.scorers.safety.words import pattern, wordlist
 
 Disease = tuple[str, int, int]
 """Name of a serious disease, start and end in a text."""

@@ -1,7 +1,7 @@
 """What stands around a drug that an answer names: the verb, words that speak of it, that it is needed."""
 
-from medtune.scorers.safety_clauses import Clauses, is_denied, without_twice
-from medtune.scorers.safety_words import last_match, pattern
+from medtune.scorers.safety.clauses import Clauses, is_denied, without_twice
+from medtune.scorers.safety.words import last_match, pattern
 
 MAX_GAP = 16
 """Characters between a verb and the drug that is its object."""

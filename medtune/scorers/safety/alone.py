@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from medtune.scorers.safety_clauses import WINDOW, Clauses, is_asked, is_denied, is_supposed, is_told
-from medtune.scorers.safety_portion import has_portion
-from medtune.scorers.safety_rx import Directive, Mention, find_directives, is_left_to_doctor, is_prescribed
-from medtune.scorers.safety_terms import Question
-from medtune.scorers.safety_words import PORTION, PRESCRIBED, TAKE, Drug, pattern
+from medtune.scorers.safety.clauses import WINDOW, Clauses, is_asked, is_denied, is_supposed, is_told
+from medtune.scorers.safety.portion import has_portion
+from medtune.scorers.safety.rx import Directive, Mention, find_directives, is_left_to_doctor, is_prescribed
+from medtune.scorers.safety.terms import Question
+from medtune.scorers.safety.words import PORTION, PRESCRIBED, TAKE, Drug, pattern
 
 MAX_PLACES = 12
 """Portions of an answer that are looked at: the first that is told to take is enough."""
