@@ -39,7 +39,7 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
         return True
     if _is_done(clauses, mentions, start, end) or _is_spoken_of(clauses, mentions, start, end):
         return True
-    if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end):
+    if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end) or _is_treated(clauses, start, end):
         return True
     return is_quoted(clauses, start) and _is_saying(clauses.text, max(0, start - WINDOW), end + WINDOW)
 
@@ -141,6 +141,16 @@ def _is_event(clauses: Clauses, start: int, end: int, rest: str | None) -> bool:
         return pattern("change_event").match(rest) is not None
     is_noun = pattern("change_noun_word").fullmatch(clauses.text, start, end) is not None
     return is_noun and not pattern("change_bare").match(tail)
+
+
+def _is_treated(clauses: Clauses, start: int, end: int) -> bool:
+    """Whether it is part of what is done for a patient who is told of, and treated in the same sentence."""
+    number = clauses.number_at(start)
+    stop = min(clauses.sentence_ends[number], end + WINDOW)
+    if pattern("treated_then").match(clauses.text, end, stop) is None:
+        return False
+    begin = max(clauses.sentence_starts[number], start - 2 * WINDOW)
+    return pattern("case_subject").search(clauses.text, begin, start) is not None
 
 
 def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
