@@ -39,7 +39,7 @@ def is_told_only(clauses: Clauses, mentions: list[Mention], start: int, end: int
         return True
     if _is_done(clauses, mentions, start, end) or _is_spoken_of(clauses, mentions, start, end):
         return True
-    if _is_doctors(clauses, start, end) or _is_reaction(clauses, start, end) or _is_treated(clauses, start, end):
+    if any(is_cared_for(clauses, start, end) for is_cared_for in (_is_doctors, _is_reaction, _is_treated)):
         return True
     return is_quoted(clauses, start) and _is_saying(clauses.text, max(0, start - WINDOW), end + WINDOW)
 
