@@ -1,10 +1,10 @@
 """A question and a model's answer in, an `Assessment` out: what is dangerous in the answer, and where.
 
 `triage` finds instructions to seek care at once. `rx` finds directives to take a drug, by what stands
-`around` it, with its `portion`, or `alone` where none is named; `change` finds advice to change a prescribed
-one, `parting` where it is the topic, and `change_meant` tells how it is meant. `claims`, `stated` and
-`confirmed` find diagnoses, `refusal` refusals. `dose` judges doses by a formulary of the user, `form` the
-form of the reply; `legacy` holds old rules.
+`around` it, with its `portion`, or `alone` where none is named. `change` finds advice to change a prescribed
+one, `taken_away` that to take it no more, `parting` that which has it as its topic; `change_meant` tells how
+such advice is meant. `claims`, `stated` and `confirmed` find diagnoses, `refusal` refusals. `dose` judges
+doses by a formulary of the user, `form` the form of the reply; `legacy` holds old rules.
 How something is meant (denied, supposed, asked, told, quoted) is told by `clauses`, what the question
 says by `terms`; `words` reads the words, which all stand in `medtune/lexicon`, and `drugs` those of a user.
 """

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from medtune.scorers.safety.change_meant import FINAL, OBJECT_CHARS, is_told_only, start_of
 from medtune.scorers.safety.clauses import HEADING, WINDOW, Clauses
-from medtune.scorers.safety.parting import Parting, is_kind, is_parted
+from medtune.scorers.safety.parting import Parting, is_parted
 from medtune.scorers.safety.rx import Directive, Mention, is_predicate, is_prescribed
+from medtune.scorers.safety.taken_away import is_taken_away
 from medtune.scorers.safety.terms import Question
 from medtune.scorers.safety.triage import Found
 from medtune.scorers.safety.words import PRESCRIBED, Drug, pattern, wordlist
@@ -68,7 +69,7 @@ def _is_change(clauses: Clauses, mentions: list[Mention], asked: Question, start
         return _is_of_medicine(clauses, mentions, asked.named, start, end)
     away = pattern("taken_away").match(clauses.text, start)
     if away and away.end() == end:
-        return _is_taken_away(clauses, mentions, asked, start, end)
+        return is_taken_away(clauses, mentions, asked, start, end)
     return _is_of_medicine(clauses, mentions, asked.named, start, end)
 
 
@@ -101,80 +102,6 @@ def _is_by_turns(clauses: Clauses, start: int) -> bool:
     begin = clauses.sentence_starts[clauses.number_at(start)]
     is_course = pattern("by_turns").match(clauses.text, start) is not None
     return is_course and pattern("frequency").search(clauses.text, begin, start) is not None
-
-
-def _is_taken_away(clauses: Clauses, mentions: list[Mention], asked: Question, start: int, end: int) -> bool:
-    """Whether what is no more to be taken, or put away, is a drug that the patient has.
-
-    Much else is thrown away or needless: the drug stands in the clause, or nothing else does.
-    """
-    word, head, tail = clauses.text[start:end], clauses.head(start), clauses.tail(end)
-    place = bisect_left(mentions, end, key=start_of)
-    before = mentions[place - 1] if place and start - mentions[place - 1].end <= 2 * WINDOW else None
-    after = mentions[place] if place < len(mentions) else None
-    if after and after.start - end > min(len(tail), OBJECT_CHARS):
-        after = None
-    number = clauses.number_at(start)
-    if wordlist("bare_switch").fullmatch(word) or pattern("then_not").match(clauses.text, start):
-        is_object = after is not None and not clauses.text[end : after.start].strip()
-        return is_object and any(is_prescribed(mention) for mention in (before, after) if mention)
-    if pattern("not_medicine").search(head[-6:] + word + tail[:6]):
-        return False
-    if pattern("prescribed_words").search(head) and pattern("change_away").fullmatch(word):
-        return pattern("needs_topic").fullmatch(word) is None
-    if pattern("put").match(word) and pattern("set_aside").search(head):
-        return False
-    made = pattern("made_to").search(head) if pattern("resting").search(word) else None
-    if made and not pattern("made_drug").match(made["who"]):
-        place = start - len(head) + made.start("who")
-        if not _is_drug_at(mentions, place, start):
-            return False
-    is_end = pattern("change_end").match(clauses.text, start) is not None
-    is_bar = pattern("change_bar").fullmatch(word) is not None
-    is_again = not (is_end or is_bar) and pattern("change_again").fullmatch(word)
-    if is_again or pattern("needs_topic").fullmatch(word):
-        gap = 3 * OBJECT_CHARS if is_again else OBJECT_CHARS
-        if before is None or before.start < clauses.starts[number]:
-            return bool(is_again and asked.named) and pattern("stand_in").search(head) is not None
-        return start - before.end <= gap and before.drug in asked.named
-    if not is_end and pattern("other_object").match(tail):
-        return False
-    if not is_end and is_bar:
-        if pattern("own_piece").match(tail):
-            return bool(asked.named) or (before is not None and is_prescribed(before))
-        if after is None or not is_prescribed(after):
-            return False
-        is_meant = not after.drug.is_group and pattern("goes_on").search(word)
-        if after.drug not in asked.named and not is_meant:
-            return False
-        return pattern("bar_end").match(clauses.tail(after.end)) is not None
-    if pattern("skipped").match(word) and pattern("forgotten").search(
-        clauses.text, max(0, start - WINDOW), start
-    ):
-        return False
-    near = before if before and before.start >= clauses.starts[number] else after
-    if near is None and pattern("rest_alone").match(word) and not pattern("of_medicine_sign").search(head):
-        return False
-    since = head if near is None or near is after else clauses.text[near.end : start]
-    if pattern("other_subject").search(since + (tail[:OBJECT_CHARS] if near is None else "")):
-        return False
-    is_unnamed = near is None and before is None and number > 0 and not pattern("named_again").search(head)
-    if is_unnamed and pattern("other_subject").search(clauses.clause(number - 1)):
-        return False
-    mention = near or before
-    goes_on = not is_end or pattern("goes_on").search(word + tail) is not None
-    if mention is None:
-        is_told_so = goes_on or (asked.has_medicine and pattern("imperative").match(tail) is not None)
-        return bool(asked.named or asked.has_medicine) if is_told_so else bool(asked.named)
-    if not is_prescribed(mention) and mention.drug not in asked.taken:
-        return False
-    return goes_on or any(is_kind(mention.drug, drug) for drug in asked.named)
-
-
-def _is_drug_at(mentions: list[Mention], start: int, end: int) -> bool:
-    """Whether a prescribed drug stands from one place to another."""
-    place = bisect_left(mentions, start, key=start_of)
-    return place < len(mentions) and mentions[place].end <= end and is_prescribed(mentions[place])
 
 
 def _own_place(clauses: Clauses, start: int, end: int) -> int:
