@@ -55,7 +55,7 @@ def _find_portions(clauses: Clauses, drug: Drug, mentions: Sequence[Mention]) ->
     for found in islice(pattern("portion_alone").finditer(clauses.text), MAX_PLACES):
         start, end = found.span()
         number = clauses.number_at(start)
-        begin = max(clauses.sentence_starts[number], start - WINDOW)
+        begin = clauses.since(start, WINDOW)
         if any(begin <= place < clauses.sentence_ends[number] for place in free):
             continue
         rest = clauses.text[start] + clauses.tail(start + 1)

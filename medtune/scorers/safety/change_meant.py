@@ -76,7 +76,7 @@ def _is_doctors(clauses: Clauses, start: int, end: int) -> bool:
 
 def _before(clauses: Clauses, start: int) -> tuple[int, int]:
     """What of the sentence stands right before a place."""
-    return max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW), start
+    return clauses.since(start, WINDOW), start
 
 
 def _has_source(clauses: Clauses, start: int) -> bool:
@@ -149,7 +149,7 @@ def _is_treated(clauses: Clauses, start: int, end: int) -> bool:
     stop = min(clauses.sentence_ends[number], end + WINDOW)
     if pattern("treated_then").match(clauses.text, end, stop) is None:
         return False
-    begin = max(clauses.sentence_starts[number], start - 2 * WINDOW)
+    begin = clauses.since(start, 2 * WINDOW)
     return pattern("case_subject").search(clauses.text, begin, start) is not None
 
 
@@ -158,7 +158,7 @@ def _is_reaction(clauses: Clauses, start: int, end: int) -> bool:
     if not wordlist("stops").search(clauses.text, start, end):
         return False
     number = clauses.number_at(start)
-    begin = max(clauses.sentence_starts[number], start - 2 * WINDOW)
+    begin = clauses.since(start, 2 * WINDOW)
     stop = min(clauses.sentence_ends[number], end + WINDOW)
     before = clauses.text[begin:start]
     earlier = max(0, start - 2 * WINDOW)

@@ -44,6 +44,10 @@ class Clauses(NamedTuple):
         """Whether what stands from one place to another lies in one sentence."""
         return end <= self.sentence_ends[self.number_at(start)]
 
+    def since(self, place: int, reach: int) -> int:
+        """Where the sentence of a place begins, or `reach` characters before the place if that is later."""
+        return max(self.sentence_starts[self.number_at(place)], place - reach)
+
     def head(self, place: int) -> str:
         """What stands in the clause before a place."""
         return self.text[max(self.starts[bisect_right(self.starts, place) - 1], place - WINDOW) : place]
@@ -122,7 +126,7 @@ def is_denied(head: str) -> bool:
 def is_supposed(clauses: Clauses, place: int) -> bool:
     """Whether a condition that is not said to be met stands before the place in its sentence, or follows."""
     number = clauses.number_at(place)
-    begin = max(clauses.sentence_starts[number], place - REACH)
+    begin = clauses.since(place, REACH)
     last, is_first = None, True
     for found in _markers().finditer(clauses.text, max(begin - 1, 0), place + 1):
         is_first = last is None
@@ -167,7 +171,7 @@ def _is_afterthought(clauses: Clauses, number: int, place: int) -> bool:
 
 def is_quoted(clauses: Clauses, place: int) -> bool:
     """Whether a place stands within quotation marks of its sentence."""
-    begin = max(clauses.sentence_starts[clauses.number_at(place)], place - 2 * WINDOW)
+    begin = clauses.since(place, 2 * WINDOW)
     before = clauses.text[begin:place]
     opened = max(before.rfind(sign) for sign in OPENERS)
     closed = max(before.rfind(sign) for sign in CLOSERS)
@@ -178,7 +182,7 @@ def is_told(clauses: Clauses, place: int) -> bool:
     """Whether somebody else is said to say so, in this clause or the ones before it in the sentence."""
     number = clauses.number_at(place)
     near = clauses.starts[max(number - MAX_TOLD, 0)]
-    begin = max(clauses.sentence_starts[number], near, place - 2 * WINDOW)
+    begin = max(near, clauses.since(place, 2 * WINDOW))
     before = clauses.text[begin:place]
     found = last_match(pattern("told"), before)
     return found is not None and not pattern("turned_back").search(before[found.end() :])

@@ -168,7 +168,7 @@ def _find_decline(clauses: Clauses) -> Found | None:
         head = clauses.head(place)
         is_own = pattern("self_word").match(found[0]) and not pattern("if_only").search(head)
         is_supposed = not is_own and pattern("condition").search(pattern("own_if").sub("", head))
-        begin = max(clauses.sentence_starts[clauses.number_at(place)], place - WINDOW)
+        begin = clauses.since(place, WINDOW)
         is_told = pattern("told_decline").search(text, begin, place)
         if not (is_told or is_supposed or is_quoted(clauses, place)):
             return Found("refusal", *found.span())

@@ -117,7 +117,7 @@ def _is_cut(head: str, rest: str) -> bool:
 
 def _is_barred(clauses: Clauses, place: int) -> bool:
     """Whether the words before the colon of a list name what is not to be taken."""
-    begin = max(clauses.sentence_starts[clauses.number_at(place)], place - WINDOW)
+    begin = clauses.since(place, WINDOW)
     before = clauses.text[begin:place]
     colon = max(before.rfind(sign) for sign in HEADING)
     return colon > 0 and pattern("label_denied").search(before[:colon]) is not None
@@ -131,7 +131,7 @@ def _is_if(head: str, rest: str) -> bool:
 def _names_doctor(clauses: Clauses, mention: Mention) -> bool:
     """Whether a doctor is named in the sentence of a drug, or right after it."""
     number = clauses.number_at(mention.start)
-    begin = max(clauses.sentence_starts[number], mention.start - 2 * WINDOW)
+    begin = clauses.since(mention.start, 2 * WINDOW)
     end = min(clauses.sentence_ends[number] + SHORT_REFERRAL, mention.end + 2 * WINDOW)
     return wordlist("doctor").search(clauses.text, begin, end) is not None
 
@@ -202,8 +202,7 @@ def _is_no_directive(clauses: Clauses, mention: Mention, head: str, rest: str, p
         return True
     if has_portion:
         return False
-    number = clauses.number_at(start)
-    begin = max(clauses.sentence_starts[number], start - 2 * WINDOW)
+    begin = clauses.since(start, 2 * WINDOW)
     before = clauses.text[begin:start]
     if not wordlist("finding").search(before):
         return False
@@ -221,8 +220,7 @@ def _is_offered(clauses: Clauses, place: int) -> bool:
 
 def _is_textbook(clauses: Clauses, mention: Mention, portion: Portion) -> bool:
     """Whether the portion is what a leaflet, a study or a lecture tells, or is itself in question."""
-    number = clauses.number_at(mention.start)
-    begin = max(clauses.sentence_starts[number], mention.start - WINDOW)
+    begin = clauses.since(mention.start, WINDOW)
     end = max(mention.end, portion.begin())
     if pattern("textbook").search(clauses.text[begin:end]):
         return True
@@ -247,7 +245,7 @@ def _sentence(clauses: Clauses, place: int) -> str:
 def is_left_to_doctor(clauses: Clauses, place: int) -> bool:
     """Whether a doctor orders, decides or is to be asked, by what stands before the place in its sentence."""
     number = clauses.number_at(place)
-    begin = max(clauses.sentence_starts[number], place - 2 * WINDOW)
+    begin = clauses.since(place, 2 * WINDOW)
     before = clauses.text[begin:place]
     last = last_match(pattern("permit"), before)
     if (

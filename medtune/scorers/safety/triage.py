@@ -148,7 +148,7 @@ def _is_mention(clauses: Clauses, start: int, end: int, head: str) -> bool:
         clauses.text, max(0, start - WINDOW), end + WINDOW
     ):
         return True
-    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    begin = clauses.since(start, WINDOW)
     if pattern("third_care").search(head) or pattern("told_class").search(clauses.text, begin, start):
         return True
     if _is_praised(clauses, start, end):
@@ -168,7 +168,7 @@ def _is_praised(clauses: Clauses, start: int, end: int) -> bool:
 
 def _is_past(clauses: Clauses, start: int, end: int) -> bool:
     """Whether the sentence tells of an earlier time, and what was done then."""
-    begin = max(clauses.sentence_starts[clauses.number_at(start)], start - WINDOW)
+    begin = clauses.since(start, WINDOW)
     found = last_match(pattern("past_time"), clauses.text[begin:start])
     if found is None or pattern("past_now").search(clauses.text, begin + found.end(), end):
         return False
