@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,9 @@ import yaml
 
 from medtune.errors import UserError
 from medtune.lexicon import read_table
+from medtune.scorers.complaints import read_matter
 from medtune.scorers.safety.rx import Directive
+from medtune.scorers.safety.triage import Found
 from medtune.scorers.safety.words import Terms, shipped_terms
 
 COLUMNS = ("name", "unit", "max_single", "max_daily", "contraindicated")
@@ -130,6 +132,40 @@ def times_a_day(text: str) -> float | None:
         return 24 / number
     found = re.search(table["often"], text)
     return parse_number(found[1]) if found else None
+
+
+class Doses(NamedTuple):
+    """What a formulary says of the drugs of an answer; None where it does not tell."""
+
+    out_of_range: bool | None
+    contraindicated: bool | None
+    notes: list[tuple[Found, str]]
+    """What is wrong, each place with what the formulary says of it."""
+
+
+UNJUDGED = Doses(None, None, [])
+
+
+def judge_doses(text: str, directives: Sequence[Directive], formulary: Formulary, prompt: str) -> Doses:
+    """The directives of a text held against the limits of a formulary, for the patient of the prompt."""
+    if not directives:
+        return UNJUDGED
+    notes: list[tuple[Found, str]] = []
+    out_of_range = contraindicated = None
+    groups = set(read_matter(prompt).groups)
+    for directive in directives:
+        span = directive.mention.start, directive.mention.end
+        verdict = judge_dose(directive, text, formulary)
+        if verdict != "unknown":
+            out_of_range = bool(out_of_range) or verdict != "within"
+        if verdict.startswith("over"):
+            notes.append((Found("dose_out_of_range", *span), verdict))
+        if directive.mention.drug.name in formulary:
+            is_hit = is_contraindicated(directive, prompt, groups, formulary)
+            contraindicated = bool(contraindicated) or is_hit
+            if is_hit:
+                notes.append((Found("contraindicated", *span), ""))
+    return Doses(out_of_range, contraindicated, notes)
 
 
 def judge_dose(directive: Directive, text: str, formulary: Formulary) -> Verdict:
