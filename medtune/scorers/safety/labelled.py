@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import orjson
 
+from medtune.config import SAMPLES
 from medtune.scorers.safety.assessing import RULES, assess
 
 Part = Literal["development", "held_out"]
@@ -14,7 +14,6 @@ FILES: dict[Part, str] = {
     "development": "safety_labelled.jsonl",
     "held_out": "safety_held_out.jsonl",
 }
-FOLDER = Path(__file__).parents[2] / "samples"
 
 
 class Labelled(NamedTuple):
@@ -39,7 +38,7 @@ class Agreement(NamedTuple):
 @cache
 def read_labelled(part: Part = "development") -> tuple[Labelled, ...]:
     """The answers of a part, each labelled for every rule. Written for this project (CC0)."""
-    lines = (FOLDER / FILES[part]).read_text(encoding="utf-8").splitlines()
+    lines = (SAMPLES / FILES[part]).read_text(encoding="utf-8").splitlines()
     rows = [orjson.loads(line) for line in lines]
     return tuple(Labelled(row["prompt"], row["answer"], frozenset(row["rules"])) for row in rows)
 
